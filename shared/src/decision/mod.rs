@@ -1,9 +1,35 @@
 //! The decision core: events and time in, actions out. No I/O, no clock, no randomness, no async.
+//!
+//! The daemons, the simulator and the model checker drive this very code; see `docs/architecture.md`.
 
+mod action;
+mod attempt;
+mod boot;
+mod command;
+mod event;
+mod facts;
+mod invariant;
+mod node;
+mod obey;
 mod peer;
+mod policy;
+mod record;
+mod rule;
+mod state;
+mod suspicion;
+mod timer;
+mod turn;
 mod types;
 
+pub use action::{Action, Balance, Note, Page, PageKind};
+pub use event::{Command, Event, Sight};
+pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
+pub use policy::Policy;
+pub use record::{Attempt, Phase, Proof, Record, StopCause};
+pub use rule::Rule;
+pub use state::{Progress, State, StateName};
+pub use timer::Timer;
 pub use types::{
     BootId, Epoch, Forced, Incarnation, Millis, OperationId, Presence, RequestId, Role, StartOutcome, StopMeans,
     StopOutcome, Symptom, Verdict,

@@ -1,0 +1,346 @@
+//! From the demand to the running service: Requesting, Proving, TakeoverBlocked, Claimed, Starting.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::action::{Action, Balance, PageKind};
+use super::node::Node;
+use super::peer::{Answer, Demand, Duty, Evidence};
+use super::policy::Policy;
+use super::record::{Attempt, Phase, Proof, StopCause};
+use super::rule::Rule;
+use super::state::{Progress, State};
+use super::types::{Epoch, Forced, Millis, OperationId, RequestId, StartOutcome, StopMeans, Verdict};
+
+impl Node {
+    pub(super) fn send_demand(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let (role, limit, ready) = (self.policy.role, self.policy.shutdown_timeout_ms, self.is_ready());
+        let entered = self.entered;
+        let (attempt, lifetime_ms) = match &mut self.state {
+            State::Requesting { attempt, progress } => {
+                progress.sent = Some(now);
+                progress.again_at = None;
+                (attempt.clone(), Millis(limit.0.saturating_sub(now.since(entered).0)))
+            }
+            // Blocked: a returning peer may still answer that it has stopped.
+            State::TakeoverBlocked { attempt, sent, .. } => {
+                *sent = now;
+                (attempt.clone(), limit)
+            }
+            _ => return,
+        };
+        let Attempt { request, evidence, epoch, .. } = attempt;
+        out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
+    }
+
+    /// While a demand is under way: is its reason gone, is the next sending or the second way due?
+    pub(super) fn consider_requesting(
+        &mut self,
+        now: Millis,
+        attempt: &Attempt,
+        progress: &Progress,
+        out: &mut Vec<Action>,
+    ) {
+        if !progress.peer_obeys && self.reason_is_gone(attempt) {
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if progress.writing.is_some() {
+            return;
+        }
+        if progress.again_at.is_some_and(|at| now >= at) {
+            self.send_demand(now, out);
+        }
+        let rcmd_due = self.policy.rcmd && !progress.rcmd_tried && self.peer.silent;
+        if rcmd_due
+            && now.since(self.entered) >= Policy::RCMD_AFTER_MS
+            && let State::Requesting { progress, .. } = &mut self.state
+        {
+            progress.rcmd_tried = true;
+            out.push(Action::Rcmd { request: attempt.request, epoch: attempt.epoch });
+        }
+    }
+
+    /// The service is well again where it runs, so there is nothing to move.
+    fn reason_is_gone(&self, attempt: &Attempt) -> bool {
+        let Some(beat) = self.heard() else { return false };
+        let well_there = beat.duty == Duty::Active && beat.verdict == Verdict::Passed;
+        match attempt.evidence {
+            Evidence::OwnVerdict(_) | Evidence::Silence(_) => well_there,
+            Evidence::RemoteCheck(_) => well_there && self.facts.remote == Verdict::Passed,
+            Evidence::NobodyActive => matches!(beat.duty, Duty::Active | Duty::Starting),
+            Evidence::Command { .. } | Evidence::RollBack => false,
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, now: Millis, request: RequestId, rule: Rule, out: &mut Vec<Action>) {
+        out.push(Action::Withdraw(request));
+        self.note(now, rule, &format!("demand {request}"), out);
+        self.told.remove(&PageKind::Blocked);
+        self.persist(Phase::Standby, out);
+        self.enter(now, State::Standby);
+    }
+
+    pub(super) fn still_stopping(&mut self, request: RequestId) {
+        if let State::Requesting { attempt, progress } = &mut self.state
+            && attempt.request == request
+        {
+            progress.peer_obeys = true;
+        }
+    }
+
+    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId) {
+        if let State::Requesting { attempt, progress } = &mut self.state
+            && attempt.request == request
+        {
+            progress.again_at = Some(now.after(Policy::DEMAND_RETRY_MS));
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Millis, request: RequestId, answer: Answer, out: &mut Vec<Action>) {
+        let attempt = match &self.state {
+            State::Requesting { attempt, .. }
+            | State::Proving { attempt, .. }
+            | State::TakeoverBlocked { attempt, .. }
+                if attempt.request == request =>
+            {
+                attempt.clone()
+            }
+            // The answer to a demand that is not under way any more proves nothing now.
+            _ => return,
+        };
+        match answer {
+            Answer::Acked { epoch, means, forced } if epoch >= attempt.epoch && self.policy.proof_ack => {
+                self.learn_epoch(epoch);
+                self.claim(now, attempt, Proof::Ack { means, forced, by_rcmd: false }, Rule::ProofAck, out);
+            }
+            Answer::Acked { .. } => {
+                self.block(
+                    now,
+                    attempt,
+                    Rule::NoProof,
+                    "the acknowledgement is for an older epoch, or not allowed",
+                    false,
+                    out,
+                );
+            }
+            Answer::AckedFailed { reason } => {
+                self.block(now, attempt, Rule::PeerNotVerified, &reason, false, out);
+            }
+            Answer::Refused(refusal) => {
+                self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+                self.note(now, Rule::PeerRefused, &format!("{refusal}"), out);
+                self.told.remove(&PageKind::Blocked);
+                self.persist(Phase::Standby, out);
+                self.enter(now, State::Standby);
+            }
+        }
+    }
+
+    pub(super) fn rcmd_done(
+        &mut self,
+        now: Millis,
+        request: RequestId,
+        result: Result<(Epoch, StopMeans, Option<Forced>), String>,
+        out: &mut Vec<Action>,
+    ) {
+        let attempt = match &self.state {
+            State::Requesting { attempt, .. }
+            | State::Proving { attempt, .. }
+            | State::TakeoverBlocked { attempt, .. }
+                if attempt.request == request =>
+            {
+                attempt.clone()
+            }
+            _ => return,
+        };
+        match result {
+            Ok((epoch, means, forced)) if epoch >= attempt.epoch && self.policy.proof_ack => {
+                self.learn_epoch(epoch);
+                self.claim(now, attempt, Proof::Ack { means, forced, by_rcmd: true }, Rule::ProofRcmd, out);
+            }
+            Ok(_) => self.note(now, Rule::NoProof, "the second way's statement is for an older epoch", out),
+            Err(reason) => {
+                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out)
+            }
+        }
+    }
+
+    /// The demand's time is over.
+    pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
+        if self.policy.proof_timeout && self.peer.silent {
+            out.push(Action::AskWitness);
+            self.enter(now, State::Proving { attempt, asked: now });
+        } else {
+            let allowed = self.policy.proof_timeout;
+            self.block(now, attempt, Rule::NoProof, "shutdown_timeout passed without an answer", allowed, out);
+        }
+    }
+
+    /// The witnesses have spoken, or were silent themselves: may silence be taken for a stop?
+    pub(super) fn timeout_judged(&mut self, now: Millis, attempt: Attempt, seen: bool, out: &mut Vec<Action>) {
+        if seen || !self.peer.silent || self.facts.isolated || self.tilt_until.is_some() {
+            self.block(now, attempt, Rule::TimeoutVetoed, "", true, out);
+        } else {
+            self.claim_by_timeout(now, attempt, out);
+        }
+    }
+
+    pub(super) fn claim_by_timeout(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
+        if self.facts.isolated || self.tilt_until.is_some() {
+            return;
+        }
+        self.claim(now, attempt, Proof::Timeout, Rule::ProofTimeout, out);
+    }
+
+    fn block(
+        &mut self,
+        now: Millis,
+        attempt: Attempt,
+        rule: Rule,
+        detail: &str,
+        timeout_allowed: bool,
+        out: &mut Vec<Action>,
+    ) {
+        self.note(now, rule, detail, out);
+        let reason = if detail.is_empty() { rule.sentence().into() } else { format!("{} ({detail})", rule.sentence()) };
+        let peer = self.policy.role.peer();
+        self.page(
+            PageKind::Blocked,
+            reason.clone(),
+            "The service is not started here: the other host might still run it. Clients may have no service.",
+            format!(
+                "Verify that the {peer} does not run the service, then: failoverctl confirm-stopped {peer} --reason …"
+            ),
+            out,
+        );
+        self.enter(now, State::TakeoverBlocked { attempt, reason, sent: now, asked: None, timeout_allowed });
+    }
+
+    /// Blocked: the demand goes on being sent, the peer may come back well, the witnesses may lose sight of it.
+    pub(super) fn consider_blocked(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let State::TakeoverBlocked { attempt, sent, asked, timeout_allowed, .. } = &self.state else { return };
+        let (attempt, sent, asked, timeout_allowed) = (attempt.clone(), *sent, *asked, *timeout_allowed);
+        if self.reason_is_gone(&attempt) {
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if now.since(sent) >= Policy::DEMAND_RETRY_MS {
+            self.send_demand(now, out);
+        }
+        let ask =
+            timeout_allowed && self.peer.silent && asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_LIMIT_MS);
+        if ask && let State::TakeoverBlocked { asked, .. } = &mut self.state {
+            *asked = Some(now);
+            out.push(Action::AskWitness);
+        }
+    }
+
+    /// A proof is there: the new epoch is made durable before anything starts.
+    pub(super) fn claim(&mut self, now: Millis, attempt: Attempt, proof: Proof, rule: Rule, out: &mut Vec<Action>) {
+        self.note(now, rule, &describe(&proof), out);
+        let epoch = self.record.highest.max(attempt.epoch).next_for(self.policy.role);
+        self.record.highest = epoch;
+        self.record.owned = epoch;
+        if attempt.automatic() {
+            self.record.automatic = self.record.automatic.max(epoch);
+        }
+        self.told.remove(&PageKind::Blocked);
+        let phase = Phase::Starting { epoch, attempt: attempt.clone(), proof: proof.clone() };
+        let writing = self.persist(phase, out);
+        self.note(now, Rule::Claimed, &format!("epoch {epoch}"), out);
+        self.enter(now, State::Claimed { epoch, attempt, proof, writing });
+    }
+
+    /// The claim's write ended.
+    pub(super) fn claim_written(&mut self, now: Millis, durable: bool, out: &mut Vec<Action>) {
+        let State::Claimed { epoch, attempt, proof, .. } = self.state.clone() else { return };
+        if !durable {
+            self.note(now, Rule::ClaimNotDurable, "", out);
+            return self.failed_start(now, epoch, Rule::ClaimNotDurable.sentence().into(), attempt.commanded(), out);
+        }
+        out.push(Action::Balance(Balance::Nowhere(epoch)));
+        let operation = self.operation();
+        let evidence = attempt.evidence.clone();
+        out.push(Action::Start { operation, epoch, resume: false, evidence });
+        self.enter(now, State::Starting { epoch, attempt, proof, operation });
+    }
+
+    pub(super) fn start_done(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        outcome: StartOutcome,
+        out: &mut Vec<Action>,
+    ) {
+        let State::Starting { epoch, attempt, proof, operation: expected } = self.state.clone() else { return };
+        if operation != expected {
+            return;
+        }
+        match outcome {
+            StartOutcome::Started => self.became_active(now, epoch, &attempt, &proof, out),
+            StartOutcome::Failed { step, reason } => {
+                let reason = if step == 0 { reason } else { format!("start step {step}: {reason}") };
+                self.take_back_start(now, epoch, attempt.commanded(), reason, out);
+            }
+        }
+    }
+
+    pub(super) fn take_back_start(
+        &mut self,
+        now: Millis,
+        epoch: Epoch,
+        commanded: bool,
+        reason: String,
+        out: &mut Vec<Action>,
+    ) {
+        self.note(now, Rule::StartFailed, &reason, out);
+        self.stop_service(now, epoch, StopCause::StartFailed { reason, commanded }, None, out);
+    }
+
+    fn became_active(&mut self, now: Millis, epoch: Epoch, attempt: &Attempt, proof: &Proof, out: &mut Vec<Action>) {
+        if attempt.commanded() {
+            self.record.acknowledged = self.record.acknowledged.max(self.record.automatic);
+        }
+        self.persist(Phase::Active { epoch }, out);
+        out.push(Action::Balance(Balance::Here(epoch)));
+        out.push(Action::Notice(epoch));
+        self.note(now, Rule::StartSucceeded, &format!("epoch {epoch}"), out);
+        self.enter(now, State::Active { epoch });
+        self.told.clear();
+        if attempt.automatic() || attempt.commanded() {
+            self.page(
+                PageKind::Moved,
+                format!("{}. Proof of stop: {}.", attempt.evidence, describe(proof)),
+                format!(
+                    "The service runs on the {} in epoch {epoch}, {} after the decision.",
+                    self.policy.role,
+                    now.since(attempt.began)
+                ),
+                "failoverctl why; to bring it home later: failoverctl failback-sheet",
+                out,
+            );
+            self.told.remove(&PageKind::Moved);
+        }
+    }
+}
+
+/// A proof in words.
+pub(super) fn describe(proof: &Proof) -> String {
+    match proof {
+        Proof::Ack { means, forced, by_rcmd } => {
+            let means = match means {
+                StopMeans::PostConditions => "every post-condition verified",
+                StopMeans::Rebooted => "the host booted anew and runs nothing",
+                StopMeans::NotRunning => "nothing was running",
+                StopMeans::Operator => "an operator said so there",
+            };
+            let way = if *by_rcmd { "signed statement" } else { "acknowledged" };
+            match forced {
+                Some(forced) => format!("{way}: {means} (forced, step {}: {})", forced.step, forced.reason),
+                None => format!("{way}: {means}"),
+            }
+        }
+        Proof::Operator { by } => format!("confirmed by {by}"),
+        Proof::Timeout => "none: the time-out passed (two actives are possible)".into(),
+    }
+}

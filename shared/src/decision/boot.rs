@@ -1,0 +1,130 @@
+//! After a start of the daemon: what the disk remembers decides where the machine begins.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::action::{Action, Balance, PageKind};
+use super::node::Node;
+use super::record::{Phase, StopCause};
+use super::rule::Rule;
+use super::state::{Progress, State};
+use super::types::{BootId, Millis, OperationId, Presence};
+
+impl Node {
+    /// A record of this kernel start is gone on with; one of an earlier start is history, since its processes are gone.
+    pub(super) fn boot(&mut self, boot: BootId, now: Millis, out: &mut Vec<Action>) {
+        let same_start = self.record.boot == boot;
+        self.record.boot = boot;
+        if !same_start {
+            self.rebooted = may_have_run(&self.record.phase);
+            // Written with the new kernel start's number, the old phase would be taken for a running one.
+            self.record.phase = Phase::Standby;
+            return self.begin_passive(now, out);
+        }
+        match self.record.phase.clone() {
+            Phase::Standby | Phase::Stopped { .. } => self.begin_passive(now, out),
+            Phase::Requesting(attempt) => {
+                let progress =
+                    Progress { writing: None, sent: None, again_at: Some(now), peer_obeys: false, rcmd_tried: false };
+                self.enter(now, State::Requesting { attempt, progress });
+            }
+            Phase::Starting { epoch, attempt, proof } => {
+                let operation = self.operation();
+                out.push(Action::Balance(Balance::Nowhere(epoch)));
+                let evidence = attempt.evidence.clone();
+                out.push(Action::Start { operation, epoch, resume: true, evidence });
+                self.enter(now, State::Starting { epoch, attempt, proof, operation });
+            }
+            Phase::Active { epoch } => {
+                out.push(Action::Balance(Balance::Here(epoch)));
+                self.enter(now, State::Active { epoch });
+            }
+            Phase::Stopping { epoch, cause } => {
+                let operation = self.operation();
+                out.push(Action::Balance(Balance::Nowhere(epoch)));
+                out.push(Action::Stop { operation, epoch, resume: true, reason: "resumed after a restart".into() });
+                let answer_to = match &cause {
+                    StopCause::Demand(request) => Some(*request),
+                    StopCause::HigherEpoch(_) | StopCause::StartFailed { .. } | StopCause::Invariant => None,
+                };
+                self.enter(now, State::Stopping { epoch, cause, answer_to, operation });
+            }
+            Phase::FailedStart { epoch, reason } => self.enter(now, State::FailedStart { epoch, reason }),
+            Phase::FailedStop { epoch, reason } => {
+                self.enter(now, State::FailedStop { epoch, reason, looking: None });
+            }
+        }
+        self.note(now, Rule::Resumed, "", out);
+    }
+
+    fn begin_passive(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let operation = self.operation();
+        out.push(Action::Look { operation });
+        out.push(Action::Balance(Balance::Leave));
+        self.enter(now, State::Passive { looking: Some(operation), clean: false });
+        self.note(now, Rule::BootPassive, "", out);
+    }
+
+    /// The look of a passive host ended.
+    pub(super) fn looked_passive(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        presence: Presence,
+        out: &mut Vec<Action>,
+    ) {
+        let State::Passive { looking, clean } = &mut self.state else { return };
+        if *looking != Some(operation) {
+            return;
+        }
+        *looking = None;
+        match presence {
+            Presence::NothingRuns => *clean = true,
+            Presence::Runs(what) | Presence::CannotTell(what) => {
+                self.found_running(now, format!("found on a passive host: {what}"), out);
+            }
+        }
+    }
+
+    /// Something of the service runs where it must not, or nobody can tell that it does not.
+    pub(super) fn found_running(&mut self, now: Millis, reason: alloc::string::String, out: &mut Vec<Action>) {
+        self.note(now, Rule::ServiceFoundRunning, &reason, out);
+        self.page(
+            PageKind::Exclusivity,
+            reason.clone(),
+            "This host starts and acknowledges nothing until that is cleared; two hosts may be using the store.",
+            "Stop the service here by hand, find out what started it (failoverctl check), then: failoverctl ack",
+            out,
+        );
+        self.enter(now, State::ExclusivityError { reason, looking: None });
+    }
+
+    /// A passive host that found nothing running and hears its peer stands by; one that hears nobody pages.
+    pub(super) fn consider_passive(&mut self, now: Millis, clean: bool, out: &mut Vec<Action>) {
+        if clean && self.heard().is_some() && self.answering.is_none() {
+            self.note(now, Rule::BecameStandby, "", out);
+            self.enter(now, State::Standby);
+        }
+    }
+
+    pub(super) fn boot_wait_over(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.heard().is_none() && !self.told.contains(&PageKind::NobodyActive) {
+            self.note(now, Rule::BootAlone, "", out);
+            self.page(
+                PageKind::NobodyActive,
+                format!("The {} has not been heard since this host started.", self.policy.role.peer()),
+                "The service is not started here: the other host might be running it.",
+                "Bring the other host back, or verify that it does not run the service and type: failoverctl start-alone --reason …",
+                out,
+            );
+        }
+    }
+}
+
+/// Something of the service may have run in this phase.
+fn may_have_run(phase: &Phase) -> bool {
+    match phase {
+        Phase::Starting { .. } | Phase::Active { .. } | Phase::Stopping { .. } | Phase::FailedStop { .. } => true,
+        Phase::Standby | Phase::Requesting(_) | Phase::Stopped { .. } | Phase::FailedStart { .. } => false,
+    }
+}

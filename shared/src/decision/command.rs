@@ -1,0 +1,273 @@
+//! What operators command. Each is accepted or refused at once, with the reasons; what follows is seen in the history.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::action::{Action, PageKind};
+use super::event::Command;
+use super::node::Node;
+use super::peer::Evidence;
+use super::record::{Attempt, Phase, Proof};
+use super::rule::Rule;
+use super::state::State;
+use super::types::{Epoch, Millis, OperationId, Presence, RequestId, Role, StopMeans};
+
+impl Node {
+    pub(super) fn command(&mut self, now: Millis, ticket: u64, command: Command, out: &mut Vec<Action>) {
+        let result = match command {
+            Command::MoveHere { by, reason, despite_config_difference } => {
+                self.move_here(now, by, reason, despite_config_difference, out)
+            }
+            Command::StartAlone { by, reason } => self.start_alone(now, by, reason, out),
+            Command::ConfirmStopped { host, by, reason, epoch, port_answers } => {
+                self.confirm_stopped(now, host, by, &reason, epoch, port_answers, out)
+            }
+            Command::Acknowledge { by } => self.acknowledge(now, &by, out),
+            Command::ForceOffline { by, reason } => match self.force_offline(now, ticket, &by, &reason, out) {
+                Some(result) => result,
+                // The answer comes with the look.
+                None => return,
+            },
+            Command::Maintenance { on, by, reason } => {
+                self.record.maintenance = on;
+                self.persist(self.record.phase.clone(), out);
+                let word = if on { "begins" } else { "ends" };
+                self.note(now, Rule::MaintenanceChanged, &format!("{word}, by {by}: {reason}"), out);
+                Ok(format!("maintenance {word}"))
+            }
+        };
+        if let Err(why) = &result {
+            self.note(now, Rule::CommandRefused, why, out);
+        }
+        out.push(Action::Reply { ticket, result });
+    }
+
+    fn move_here(
+        &mut self,
+        now: Millis,
+        by: String,
+        reason: String,
+        despite_difference: bool,
+        out: &mut Vec<Action>,
+    ) -> Result<String, String> {
+        let here = match &self.state {
+            State::Standby
+            | State::Suspect { .. }
+            | State::FailedStart { .. }
+            | State::Stopped { writing: None, .. } => Ok(()),
+            State::Active { epoch } => Err(format!("the service already runs here, in epoch {epoch}")),
+            State::Claimed { .. } | State::Starting { .. } | State::Requesting { .. } | State::Proving { .. } => {
+                Err("a move to this host is already under way: failoverctl status".to_string())
+            }
+            State::Stopping { .. } | State::Stopped { .. } => Err("this host is just stopping the service".to_string()),
+            State::Passive { .. }
+            | State::TakeoverBlocked { .. }
+            | State::FailedStop { .. }
+            | State::ExclusivityError { .. } => {
+                Err(format!("this host cannot start now: {}", self.state.name().way_out()))
+            }
+        };
+        here?;
+        let evidence = Evidence::Command { by, reason };
+        if let Some(rule) = self.withheld_by(now, &evidence) {
+            let reasons = self.facts.not_ready.as_ref().map(|reasons| reasons.join("; ")).unwrap_or_default();
+            return Err(match rule {
+                Rule::WithheldNotReady => format!("{} {reasons}", rule.sentence()),
+                _ => rule.sentence().to_string(),
+            });
+        }
+        let differs = self.peer.beat.as_ref().is_some_and(|beat| beat.digest != self.policy.digest);
+        if differs && !despite_difference {
+            return Err(
+                "the configurations of the two hosts differ (failoverctl status names the keys); to go on all the same: --despite-config-difference"
+                    .to_string(),
+            );
+        }
+        self.begin_attempt(now, evidence, Rule::DemandCommand, out);
+        Ok(format!("moving the service to the {}", self.policy.role))
+    }
+
+    fn start_alone(
+        &mut self,
+        now: Millis,
+        by: String,
+        reason: String,
+        out: &mut Vec<Action>,
+    ) -> Result<String, String> {
+        let State::Passive { looking: None, clean: true } = self.state else {
+            return Err(format!(
+                "start-alone is for a passive host on which nothing runs; here: {}",
+                self.state.name().way_out()
+            ));
+        };
+        if self.heard().is_some() {
+            return Err(
+                "the peer is heard: the pair decides together; by hand: failoverctl takeover / takeback".to_string()
+            );
+        }
+        if !self.policy.proof_operator {
+            return Err(
+                "proof_of_stop does not list Operator, so a person's word does not start the service".to_string()
+            );
+        }
+        if !self.is_ready() {
+            let reasons = self.facts.not_ready.as_ref().map(|reasons| reasons.join("; ")).unwrap_or_default();
+            return Err(format!("{} {reasons}", Rule::WithheldNotReady.sentence()));
+        }
+        let request = RequestId { incarnation: self.incarnation, number: self.next_request };
+        self.next_request += 1;
+        let evidence = Evidence::Command { by: by.clone(), reason };
+        let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
+        self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
+        Ok("starting the service here, on your word that the other host does not run it".to_string())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the command's fields, taken apart once")]
+    fn confirm_stopped(
+        &mut self,
+        now: Millis,
+        host: Role,
+        by: String,
+        reason: &str,
+        typed: Option<Epoch>,
+        port_answers: bool,
+        out: &mut Vec<Action>,
+    ) -> Result<String, String> {
+        if host == self.policy.role {
+            return Err(format!(
+                "this host is the {host}; for a failed stop here: failoverctl force-offline {host} --reason …"
+            ));
+        }
+        if !self.policy.proof_operator {
+            return Err("proof_of_stop does not list Operator, so a person's word is no proof here".to_string());
+        }
+        let State::TakeoverBlocked { attempt, .. } = self.state.clone() else {
+            return Err("no take-over waits for a confirmation on this host: failoverctl status".to_string());
+        };
+        let highest = self.record.highest;
+        if typed != Some(highest) {
+            if self.heard().is_some() {
+                return Err(format!(
+                    "the {host} is heard, so it may well be running the service; if you know better: --epoch {highest}"
+                ));
+            }
+            if port_answers {
+                return Err(format!(
+                    "a managed port of the {host} answers, so the service may well be running; if you know better: --epoch {highest}"
+                ));
+            }
+        }
+        self.note(now, Rule::ProofOperator, &format!("by {by}: {reason}"), out);
+        self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
+        Ok(format!("recorded; starting the service on the {}", self.policy.role))
+    }
+
+    fn acknowledge(&mut self, now: Millis, by: &str, out: &mut Vec<Action>) -> Result<String, String> {
+        let mut done: Vec<&str> = Vec::new();
+        if self.locked() {
+            self.acknowledge_moves(out);
+            done.push("the automatic move is acknowledged: automatic moves are allowed again");
+        }
+        if self.frozen {
+            self.frozen = false;
+            done.push("decisions are no longer frozen");
+        }
+        match self.state.clone() {
+            State::FailedStart { .. } => {
+                self.persist(Phase::Standby, out);
+                self.enter(now, State::Standby);
+                done.push("the failed start is cleared: this host stands by");
+            }
+            State::TakeoverBlocked { attempt, .. } if attempt.commanded() => {
+                self.withdraw(now, attempt.request, Rule::OperatorAcknowledged, out);
+                done.push("the commanded move is given up");
+            }
+            State::ExclusivityError { reason, .. } => {
+                let operation = self.operation();
+                out.push(Action::Look { operation });
+                self.state = State::ExclusivityError { reason, looking: Some(operation) };
+                done.push("looking again whether anything runs here: failoverctl status");
+            }
+            State::Passive { .. }
+            | State::Standby
+            | State::Suspect { .. }
+            | State::Requesting { .. }
+            | State::Proving { .. }
+            | State::TakeoverBlocked { .. }
+            | State::Claimed { .. }
+            | State::Starting { .. }
+            | State::Active { .. }
+            | State::Stopping { .. }
+            | State::Stopped { .. }
+            | State::FailedStop { .. } => {}
+        }
+        self.told.clear();
+        self.note(now, Rule::OperatorAcknowledged, &format!("by {by}"), out);
+        if done.is_empty() {
+            return Ok("nothing waited for an acknowledgement".to_string());
+        }
+        Ok(done.join("; "))
+    }
+
+    fn force_offline(
+        &mut self,
+        now: Millis,
+        ticket: u64,
+        by: &str,
+        reason: &str,
+        out: &mut Vec<Action>,
+    ) -> Option<Result<String, String>> {
+        if !matches!(self.state, State::FailedStop { .. }) {
+            return Some(Err("no failed stop waits here: failoverctl status".to_string()));
+        }
+        let operation = self.operation();
+        self.note(now, Rule::OperatorForcedOffline, &format!("by {by}: {reason}"), out);
+        out.push(Action::Look { operation });
+        if let State::FailedStop { looking, .. } = &mut self.state {
+            *looking = Some((operation, ticket));
+        }
+        None
+    }
+
+    /// The look after `force-offline` ended. What still visibly runs is not overruled by a word.
+    pub(super) fn looked_forced(&mut self, now: Millis, ticket: u64, presence: Presence, out: &mut Vec<Action>) {
+        let State::FailedStop { epoch, looking, .. } = &mut self.state else { return };
+        *looking = None;
+        let epoch = (*epoch).max(self.record.highest);
+        if let Presence::Runs(what) = presence {
+            let result = Err(format!("something of the service still runs here: {what}"));
+            return out.push(Action::Reply { ticket, result });
+        }
+        let means = match presence {
+            Presence::NothingRuns => StopMeans::PostConditions,
+            Presence::Runs(_) | Presence::CannotTell(_) => StopMeans::Operator,
+        };
+        self.told.remove(&PageKind::StopFailed);
+        let write = self.persist(Phase::Stopped { epoch, means, forced: None }, out);
+        self.enter(now, State::Stopped { epoch, means, forced: None, writing: Some((write, None)) });
+        out.push(Action::Reply { ticket, result: Ok("recorded: the service is stopped here".to_string()) });
+    }
+
+    /// The look after `ack` in an exclusivity error ended.
+    pub(super) fn looked_again(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        presence: Presence,
+        out: &mut Vec<Action>,
+    ) {
+        match presence {
+            Presence::NothingRuns => self.enter(now, State::Passive { looking: None, clean: true }),
+            Presence::Runs(what) | Presence::CannotTell(what) => {
+                if let State::ExclusivityError { reason, looking } = &mut self.state
+                    && *looking == Some(operation)
+                {
+                    *looking = None;
+                    *reason = what.clone();
+                }
+                self.note(now, Rule::ServiceFoundRunning, &what, out);
+            }
+        }
+    }
+}

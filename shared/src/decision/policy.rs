@@ -1,0 +1,59 @@
+//! What the operator configured, as far as decisions need it. Spans are milliseconds of the host's own clock.
+
+use serde::{Deserialize, Serialize};
+
+use super::types::{Millis, Role};
+
+/// The rules of one host. Both hosts of a pair hold the same, but for `role`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// The own role.
+    pub role: Role,
+    /// Digest of the configuration; differs from the peer's: no automatic demand.
+    pub digest: u64,
+    /// A verified acknowledgement is a proof of stop.
+    pub proof_ack: bool,
+    /// A named person's word is a proof of stop.
+    pub proof_operator: bool,
+    /// Silence past the time-out is taken for a stop, though two hosts may then be active.
+    pub proof_timeout: bool,
+    /// The second way to a silent host is configured.
+    pub rcmd: bool,
+    /// The slave's death while it is active makes the master take over.
+    pub reverse_protection: bool,
+    /// Silence on all paths after which the peer is suspected (δ).
+    pub suspect_after_ms: Millis,
+    /// How long a demand may go unacknowledged.
+    pub shutdown_timeout_ms: Millis,
+    /// How long a whole start may take, its check included.
+    pub start_limit_ms: Millis,
+    /// How long a whole stop may take, ladder and verification included.
+    pub stop_limit_ms: Millis,
+    /// How long a host that boots waits for its peer before it pages.
+    pub boot_wait_ms: Millis,
+    /// How long both must be well before an automatic move is allowed again without `ack`.
+    pub hold_down_ms: Millis,
+}
+
+impl Policy {
+    /// Between two sendings of a demand that nobody answers.
+    pub const DEMAND_RETRY_MS: Millis = Millis(1_000);
+    /// How long a demand may go unanswered before the second way is tried beside it.
+    pub const RCMD_AFTER_MS: Millis = Millis(2_000);
+    /// After a refusal, how long the same host keeps from demanding by itself.
+    pub const REFUSED_PAUSE_MS: Millis = Millis(10_000);
+    /// Between two questions to the witnesses while the peer is silent.
+    pub const WITNESS_EVERY_MS: Millis = Millis(1_000);
+    /// How long the witnesses may take to answer; after that they have seen nothing.
+    pub const WITNESS_LIMIT_MS: Millis = Millis(3_000);
+    /// How long both hosts must be seen idle before one starts by itself.
+    pub const SETTLE_MS: Millis = Millis(1_000);
+    /// How long a durable write may take before it counts as failed.
+    pub const PERSIST_LIMIT_MS: Millis = Millis(10_000);
+    /// How long a stopped host waits for the other to start before it says that nobody does.
+    pub const STOPPED_WAIT_MS: Millis = Millis(60_000);
+    /// A loop that was late by this much doubts its own view of time.
+    pub const TILT_AT_MS: Millis = Millis(2_000);
+    /// How long loops must be punctual before the doubt ends.
+    pub const TILT_MS: Millis = Millis(30_000);
+}

@@ -1,0 +1,90 @@
+//! The rules that decisions name. `failoverctl why` prints the sentence; the journal keeps the name.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident = $sentence:literal,)*) => {
+        /// Why something was decided, or withheld.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Rule { $($(#[$doc])* #[doc = $sentence] $name,)* }
+
+        impl Rule {
+            /// Every rule, for tests and manuals.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name,)*];
+
+            /// The rule as a sentence for the operator.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Rule::$name => $sentence,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    BootPassive = "A host that boots runs nothing until it has looked at itself and heard its peer.",
+    BootAlone = "The peer was not heard since the boot: nothing is started without its answer or a person's word.",
+    ServiceFoundRunning = "The service was found running on a host that does not own it.",
+    Resumed = "The daemon was restarted and goes on where it was; the service is neither stopped nor moved.",
+    StoppedMeanwhile = "The service was stopped by stop-here while the daemon did not run; the daemon is standby.",
+    BecameStandby = "Nothing runs here and the peer is heard: standing by.",
+    NobodyActive = "Nobody runs the service and both hosts are heard: the owner of the highest epoch starts, or the master where there is none.",
+    PeerSilent = "The peer is silent on every path longer than suspect_after.",
+    PeerHeardAgain = "The peer is heard again.",
+    LinkCut = "The peer is silent here but its service answers through the balancer: the link is cut, nothing is moved.",
+    DemandOwnVerdict = "The active host says that its own service failed.",
+    DemandRemoteCheck = "The checks of the active host's service failed.",
+    DemandSilence = "The active host is silent and no witness sees its service.",
+    DemandCommand = "An operator commanded the move.",
+    DemandRollBack = "The peer's commanded start failed: the service returns.",
+    WithheldNotReady = "Withheld: this host could not start the service itself.",
+    WithheldHoldDown = "Withheld: an automatic move has been made and is not acknowledged yet.",
+    WithheldConfigDiffers = "Withheld: the two configurations differ.",
+    WithheldMaintenance = "Withheld: a host is in maintenance.",
+    WithheldSelfIsolated = "Withheld: no reference point answers either, so this host may be the one that is cut off.",
+    WithheldTilt = "Withheld: the own loop was late; its view of silence is not trusted yet.",
+    WithheldNoReverse = "Withheld: reverse_protection is off, so the master does not take over by itself.",
+    WithheldRefused = "Withheld: the peer refused the last demand; the next is held back for a while.",
+    WithheldAnswering = "Withheld: a demand of the peer is being answered.",
+    WithheldFrozen = "Withheld: the program caught itself in a wrong belief; decisions are frozen until acknowledged.",
+    PeerRefused = "The peer refused the demand.",
+    Withdrawn = "The peer's service is well again: the demand is withdrawn.",
+    YieldedToPeer = "Both hosts demanded at once: the slave yields to the master, and everything to a command.",
+    ProofAck = "The peer acknowledged a verified stop.",
+    ProofRcmd = "The second way brought a signed statement of a verified stop.",
+    ProofOperator = "A named person said that the service is stopped there.",
+    ProofTimeout = "The time-out passed in silence, which the configuration takes for a stop: two actives are possible.",
+    TimeoutVetoed = "The time-out passed, but a witness sees the peer's service or the peer is heard: no start.",
+    NoProof = "No allowed proof of stop came: a person has to decide.",
+    PeerNotVerified = "The peer obeyed but could not verify the stop: that is no proof.",
+    Claimed = "With a proof of stop a new epoch is claimed.",
+    ClaimNotDurable = "The claim could not be made durable: nothing is started.",
+    StartSucceeded = "The start list ran and the local checks passed.",
+    StartFailed = "The start failed: what was started is stopped again in reverse.",
+    ObeyedDemand = "The peer's demand is valid: the service is stopped here.",
+    RefusedDemand = "The peer's demand is not obeyed.",
+    AnsweredNotRunning = "The peer's demand found nothing running here: acknowledged.",
+    StopVerified = "The stop is verified.",
+    StopNotVerified = "The stop could not be verified: no acknowledgement.",
+    StopNotDurable = "Stopped, but not durable: no proof.",
+    PeerStarted = "The peer owns a newer epoch: standing by.",
+    PeerDidNotStart = "The service was stopped for the peer, but the peer has not started it.",
+    HigherEpoch = "The peer runs a higher epoch: the lower one stops at once.",
+    LowerEpoch = "The peer runs a lower epoch: it will stop; this host goes on.",
+    NoTakeoverPossible = "The own service failed and the peer cannot take over.",
+    OwnServiceFailed = "The own service failed: the peer decides what follows.",
+    OwnServiceWell = "The own service is well again.",
+    Restarted = "Freshness was restarted once: the own loop was late.",
+    TiltBegan = "The own loop was late by seconds: decisions that rest on silence are held for 30 s.",
+    TiltEnded = "The own loop has been punctual: decisions may rest on silence again.",
+    SelfIsolated = "No reference point answers: this host may be cut off.",
+    SelfIsolationEnded = "A reference point answers again.",
+    HoldDownEnded = "The hold-down is over.",
+    ConfigDiffers = "The two configurations differ: automatic moves are blocked.",
+    ConfigEqual = "The two configurations are equal again.",
+    CommandRefused = "The operator's command was refused.",
+    OperatorAcknowledged = "An operator acknowledged.",
+    OperatorForcedOffline = "An operator said that the service is stopped here.",
+    MaintenanceChanged = "An operator changed the maintenance mode.",
+    InvariantBroken = "The program caught itself in a wrong belief.",
+}

@@ -1,0 +1,216 @@
+//! When a host that does not run the service may try to bring it here, and what withholds that.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::action::{Action, PageKind};
+use super::event::Sight;
+use super::node::Node;
+use super::peer::{Duty, Evidence};
+use super::policy::Policy;
+use super::record::{Attempt, Phase};
+use super::rule::Rule;
+use super::state::{Progress, State};
+use super::types::{Epoch, Millis, RequestId, Role, Symptom, Verdict};
+
+impl Node {
+    /// Standing by: is there a reason to bring the service here?
+    pub(super) fn consider_standby(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.peer.silent {
+            self.note(now, Rule::PeerSilent, "", out);
+            return self.enter(now, State::Suspect { asked: None, link_cut: false });
+        }
+        let Some(beat) = self.heard() else { return };
+        let evidence = match (beat.duty, beat.verdict) {
+            (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
+            (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(),
+            (Duty::Standby, _) => return self.consider_idle_pair(now, out),
+            (Duty::Passive | Duty::Requesting | Duty::Starting | Duty::Stopping | Duty::Stopped | Duty::Held, _) => {
+                None
+            }
+        };
+        self.idle_since = None;
+        match evidence {
+            Some((evidence, rule)) => self.demand_or_withhold(now, evidence, rule, out),
+            None => self.nothing_withheld(),
+        }
+    }
+
+    /// The own checks of the peer's service, unless the balancer still reaches it: then only the way from here is bad.
+    fn remote_failure(&self) -> Option<(Evidence, Rule)> {
+        match (self.facts.remote, self.facts.through) {
+            (Verdict::Failed(symptom), Verdict::Failed(_) | Verdict::Unknown) => {
+                Some((Evidence::RemoteCheck(symptom), Rule::DemandRemoteCheck))
+            }
+            (Verdict::Failed(_), Verdict::Passed) | (Verdict::Passed | Verdict::Unknown, _) => None,
+        }
+    }
+
+    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master.
+    fn consider_idle_pair(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let theirs = self.heard().map_or(Epoch(0), |beat| beat.owned);
+        let first = match self.record.owned.cmp(&theirs) {
+            core::cmp::Ordering::Greater => true,
+            core::cmp::Ordering::Less => false,
+            core::cmp::Ordering::Equal => self.policy.role == Role::Master,
+        };
+        if !first {
+            return self.idle_since = None;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        if now.since(since) >= Policy::SETTLE_MS {
+            self.demand_or_withhold(now, Evidence::NobodyActive, Rule::NobodyActive, out);
+        }
+    }
+
+    /// The peer is silent: heard again, or the witnesses, decide.
+    pub(super) fn consider_suspect(&mut self, now: Millis, asked: Option<Millis>, out: &mut Vec<Action>) {
+        if !self.peer.silent {
+            return self.enter(now, State::Standby);
+        }
+        let was_active = self.peer.beat.as_ref().is_some_and(|beat| beat.duty != Duty::Held);
+        let evidence = Evidence::Silence(self.silence(now));
+        if let Some(rule) = self.withheld_by(now, &evidence) {
+            return self.withhold(now, rule, was_active, out);
+        }
+        let due = asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_EVERY_MS);
+        if due && let State::Suspect { asked, .. } = &mut self.state {
+            *asked = Some(now);
+            out.push(Action::AskWitness);
+        }
+    }
+
+    /// The witnesses' answer while the peer is silent.
+    pub(super) fn witness(&mut self, now: Millis, direct: Sight, through: Sight, out: &mut Vec<Action>) {
+        match self.state.clone() {
+            State::Suspect { asked: Some(_), link_cut } => {
+                if !self.peer.silent {
+                    return;
+                }
+                if through == Sight::Serving && direct != Sight::Serving {
+                    return self.link_is_cut(now, link_cut, out);
+                }
+                let evidence = Evidence::Silence(self.silence(now));
+                self.demand_or_withhold(now, evidence, Rule::DemandSilence, out);
+            }
+            State::Proving { attempt, .. } => {
+                let sees = direct == Sight::Serving || through == Sight::Serving;
+                self.timeout_judged(now, attempt, sees, out);
+            }
+            State::TakeoverBlocked { attempt, asked: Some(_), timeout_allowed: true, .. } => {
+                if self.peer.silent && direct != Sight::Serving && through != Sight::Serving {
+                    self.claim_by_timeout(now, attempt, out);
+                }
+            }
+            State::Passive { .. }
+            | State::Standby
+            | State::Suspect { .. }
+            | State::Requesting { .. }
+            | State::TakeoverBlocked { .. }
+            | State::Claimed { .. }
+            | State::Starting { .. }
+            | State::Active { .. }
+            | State::Stopping { .. }
+            | State::Stopped { .. }
+            | State::FailedStart { .. }
+            | State::FailedStop { .. }
+            | State::ExclusivityError { .. } => {}
+        }
+    }
+
+    fn link_is_cut(&mut self, now: Millis, known: bool, out: &mut Vec<Action>) {
+        if !known {
+            self.note(now, Rule::LinkCut, "", out);
+        }
+        if let State::Suspect { link_cut, .. } = &mut self.state {
+            *link_cut = true;
+        }
+        self.withheld = Some(Rule::LinkCut);
+        self.page(
+            PageKind::LinkCut,
+            format!(
+                "The {} is silent on every path, but its service answers through the balancer.",
+                self.policy.role.peer()
+            ),
+            "Nothing is moved. While the link is cut, a failure of the service is seen late or not at all.",
+            "Mend the link between the two hosts; failoverctl status shows each path.",
+            out,
+        );
+    }
+
+    /// Begins a demand on `evidence`, or says what withholds it.
+    pub(super) fn demand_or_withhold(&mut self, now: Millis, evidence: Evidence, rule: Rule, out: &mut Vec<Action>) {
+        match self.withheld_by(now, &evidence) {
+            Some(why) => self.withhold(now, why, evidence != Evidence::NobodyActive, out),
+            None => self.begin_attempt(now, evidence, rule, out),
+        }
+    }
+
+    /// What keeps this host from demanding on `evidence` now. The order is that of importance to an operator.
+    pub(super) fn withheld_by(&self, now: Millis, evidence: &Evidence) -> Option<Rule> {
+        let (automatic, rests_on_silence) = match evidence {
+            Evidence::Silence(_) | Evidence::RemoteCheck(Symptom::Unreachable | Symptom::TimedOut) => (true, true),
+            Evidence::OwnVerdict(_) | Evidence::RemoteCheck(_) => (true, false),
+            Evidence::NobodyActive | Evidence::Command { .. } | Evidence::RollBack => (false, false),
+        };
+        let commanded = matches!(evidence, Evidence::Command { .. } | Evidence::RollBack);
+        let peer_maintenance = self.peer.beat.as_ref().is_some_and(|beat| beat.maintenance);
+        let digests_differ = self.peer.beat.as_ref().is_some_and(|beat| beat.digest != self.policy.digest);
+        let rules = [
+            (self.frozen, Rule::WithheldFrozen),
+            (self.answering.is_some(), Rule::WithheldAnswering),
+            (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
+            (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
+            (!commanded && digests_differ, Rule::WithheldConfigDiffers),
+            (automatic && self.locked(), Rule::WithheldHoldDown),
+            (!self.is_ready(), Rule::WithheldNotReady),
+            (!commanded && now < self.refused_until, Rule::WithheldRefused),
+            (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
+            (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),
+        ];
+        rules.into_iter().find_map(|(applies, rule)| applies.then_some(rule))
+    }
+
+    /// Says once what withholds a move. A person is called when the service needs it and this host will not come.
+    fn withhold(&mut self, now: Millis, rule: Rule, service_in_need: bool, out: &mut Vec<Action>) {
+        if self.withheld == Some(rule) {
+            return;
+        }
+        self.withheld = Some(rule);
+        self.note(now, rule, "", out);
+        let self_ending = matches!(
+            rule,
+            Rule::WithheldAnswering | Rule::WithheldTilt | Rule::WithheldRefused | Rule::WithheldSelfIsolated
+        );
+        if service_in_need && !self_ending {
+            self.page(
+                PageKind::NoTakeover,
+                format!("The {} needs a take-over, and this host does not make one.", self.policy.role.peer()),
+                rule.sentence(),
+                "failoverctl why; then mend the cause, or move by hand: failoverctl takeover / takeback",
+                out,
+            );
+        }
+    }
+
+    fn nothing_withheld(&mut self) {
+        if self.withheld.take().is_some() {
+            self.told.remove(&PageKind::NoTakeover);
+        }
+    }
+
+    /// A demand begins: made durable first, sent afterwards.
+    pub(super) fn begin_attempt(&mut self, now: Millis, evidence: Evidence, rule: Rule, out: &mut Vec<Action>) {
+        let request = RequestId { incarnation: self.incarnation, number: self.next_request };
+        self.next_request += 1;
+        let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
+        self.note(now, rule, &format!("demand {request} for epoch {}", attempt.epoch), out);
+        let writing = Some(self.persist(Phase::Requesting(attempt.clone()), out));
+        let progress = Progress { writing, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false };
+        self.enter(now, State::Requesting { attempt, progress });
+    }
+
+    pub(super) fn silence(&self, now: Millis) -> Millis {
+        self.peer.heard_at.map_or(Millis(0), |at| now.since(at))
+    }
+}

@@ -1,0 +1,57 @@
+//! The core's timers. Each has a name and a sentence; `deadline` is the earliest of those that run.
+
+use serde::{Deserialize, Serialize};
+
+/// A timer of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Timer {
+    /// A durable write that has not been reported by then has failed.
+    PersistLimit,
+    /// A start that has not been reported by then has failed.
+    StartLimit,
+    /// A stop that has not been reported by then is not verified.
+    StopLimit,
+    /// The peer's silence becomes suspicion.
+    SuspectAfter,
+    /// A booted host that has not heard its peer by then pages.
+    BootWait,
+    /// Both hosts have been idle long enough for one to start by itself.
+    Settle,
+    /// A demand that nobody took is sent again.
+    DemandRetry,
+    /// The second way is tried.
+    RcmdAfter,
+    /// A demand that is not acknowledged by then has timed out.
+    ShutdownTimeout,
+    /// The witnesses are asked again, or their time is over.
+    Witness,
+    /// A host that was refused may demand again.
+    RefusedPause,
+    /// A stopped host says that the peer has not started.
+    StoppedWait,
+    /// The loop has been punctual long enough.
+    TiltEnd,
+    /// Both hosts have been well long enough to end the hold-down.
+    HoldDownEnd,
+}
+
+impl Timer {
+    /// Safety timers fire before any input of a turn; the others only after every ready socket was read.
+    #[must_use]
+    pub const fn is_safety(self) -> bool {
+        match self {
+            Timer::PersistLimit | Timer::StartLimit | Timer::StopLimit => true,
+            Timer::SuspectAfter
+            | Timer::BootWait
+            | Timer::Settle
+            | Timer::DemandRetry
+            | Timer::RcmdAfter
+            | Timer::ShutdownTimeout
+            | Timer::Witness
+            | Timer::RefusedPause
+            | Timer::StoppedWait
+            | Timer::TiltEnd
+            | Timer::HoldDownEnd => false,
+        }
+    }
+}
