@@ -6,6 +6,14 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod clock;
+#[cfg(feature = "acting")]
 pub mod config;
+#[cfg(feature = "acting")]
+pub mod control;
+#[cfg(feature = "acting")]
+pub mod host;
+#[cfg(feature = "acting")]
+pub mod status;
 #[cfg(feature = "acting")]
 pub mod wire;

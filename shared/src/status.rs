@@ -1,0 +1,229 @@
+//! What a daemon says of itself when asked. Every value carries its age; nothing old is shown as fact.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Duty, Epoch, Role, StateName, Verdict};
+
+/// One host's view of the pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// The pair's name.
+    pub pair: String,
+    /// The own host name.
+    pub host: String,
+    /// The own role.
+    pub role: Role,
+    /// When this was said, in UTC.
+    pub utc: String,
+    /// The machine's state.
+    pub state: StateName,
+    /// How long it has been there.
+    pub state_age_ms: u64,
+    /// The way out of it.
+    pub way_out: String,
+    /// The state in the word of the beats.
+    pub duty: Duty,
+    /// The highest epoch known.
+    pub epoch: Epoch,
+    /// The highest epoch owned by this host.
+    pub owned: Epoch,
+    /// Which proofs of stop are allowed, in words.
+    pub proofs: Vec<String>,
+    /// The risk that the configuration accepts, if it accepts one.
+    pub risk: Option<String>,
+    /// What withholds a take-over now.
+    pub withheld: Option<String>,
+    /// An automatic move waits to be acknowledged.
+    pub locked: Option<Locked>,
+    /// The host was told to leave the service alone.
+    pub maintenance: bool,
+    /// Decisions are frozen.
+    pub frozen: bool,
+    /// No reference point answers this host.
+    pub isolated: bool,
+    /// The own loop was late; for how much longer silence is not trusted.
+    pub tilt_for_ms: Option<u64>,
+    /// The own service, by the own checks.
+    pub service: Verdict,
+    /// The peer.
+    pub peer: PeerStatus,
+    /// Each check.
+    pub checks: Vec<CheckStatus>,
+    /// Why a start would fail now; empty: it would work, as far as is known.
+    pub not_ready: Vec<String>,
+    /// How old that look is; `None`: not looked yet.
+    pub readiness_age_ms: Option<u64>,
+    /// The balancer.
+    pub balancer: BalancerStatus,
+    /// The configuration.
+    pub config: ConfigStatus,
+    /// Timers that run, with the time left.
+    pub timers: BTreeMap<String, u64>,
+    /// The script step that runs now.
+    pub step: Option<StepStatus>,
+    /// The last reason noted.
+    pub last_reason: Option<String>,
+    /// Pages that are not delivered yet.
+    pub pages_waiting: u64,
+    /// Trouble with the own state, journal or privileges, in words.
+    pub troubles: Vec<String>,
+    /// Refused or malformed input, by kind.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// An automatic move that is not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When it ends by itself; `None`: not while a host is unwell.
+    pub ends_in_ms: Option<u64>,
+}
+
+/// What is known of the other host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub host: String,
+    /// Its role.
+    pub role: Role,
+    /// How long ago it was heard; `None`: never since this daemon started.
+    pub heard_age_ms: Option<u64>,
+    /// Silent longer than `suspect_after`.
+    pub silent: bool,
+    /// What it said last.
+    pub duty: Option<Duty>,
+    /// The highest epoch it said.
+    pub epoch: Option<Epoch>,
+    /// Its service by its own checks, as it said last.
+    pub service: Option<Verdict>,
+    /// It could start, as it said last.
+    pub ready: Option<bool>,
+    /// Each heartbeat path.
+    pub paths: Vec<PathStatus>,
+    /// The control channel to it is open.
+    pub channel_open: bool,
+}
+
+/// One heartbeat path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Both ends.
+    pub name: String,
+    /// How long ago the peer was heard on it.
+    pub heard_age_ms: Option<u64>,
+}
+
+/// One check from one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// Its name.
+    pub name: String,
+    /// From where: `local`, `direct`, `through the balancer`.
+    pub vantage: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The last round in words.
+    pub last: String,
+    /// How old that round is.
+    pub age_ms: Option<u64>,
+    /// Failures among the rounds looked back on, and how many make a failure.
+    pub failures: String,
+}
+
+/// The balancer as last read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalancerStatus {
+    /// Which driver.
+    pub kind: String,
+    /// What this host wants of it; `None`: it leaves it to the other.
+    pub wanted: Option<String>,
+    /// What it says.
+    pub view: Option<String>,
+    /// How old that is.
+    pub age_ms: Option<u64>,
+    /// It does not do what it was told: why, and for how long.
+    pub diverged: Option<String>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// Its digest.
+    pub digest: String,
+    /// Equal to the peer's; `None`: the peer has not been heard.
+    pub equal: Option<bool>,
+    /// The keys that differ, where they are known.
+    pub differing: Vec<String>,
+    /// A newer file was refused: why.
+    pub refused: Option<String>,
+    /// Digests of the single keys, for the peer.
+    pub key_digests: BTreeMap<String, u64>,
+}
+
+/// A script step that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// `start` or `stop`.
+    pub list: String,
+    /// From 1.
+    pub index: u32,
+    /// Of so many.
+    pub of: u32,
+    /// Its command line.
+    pub command: String,
+    /// For how long.
+    pub age_ms: u64,
+}
+
+/// How bad it is, as monitoring plug-ins count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Severity {
+    /// All is well.
+    Ok = 0,
+    /// The service runs, but something is not as it should be.
+    Degraded = 1,
+    /// The service does not run, may run twice, or waits for a person.
+    Critical = 2,
+    /// It cannot be told.
+    Unknown = 3,
+}
+
+impl Status {
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        let peer_active = !self.peer.silent && self.peer.duty == Some(Duty::Active);
+        let service_there = match (self.duty, peer_active) {
+            (Duty::Active, true) => return Severity::Critical,
+            (Duty::Active, false) => self.service,
+            (_, true) => self.peer.service.unwrap_or_default(),
+            (_, false) => {
+                let moving = matches!(self.duty, Duty::Requesting | Duty::Starting | Duty::Stopping);
+                return if moving || self.peer.heard_age_ms.is_some() { Severity::Critical } else { Severity::Unknown };
+            }
+        };
+        if matches!(service_there, Verdict::Failed(_)) || self.duty == Duty::Held || self.frozen {
+            return Severity::Critical;
+        }
+        let standby_ready = match self.duty {
+            Duty::Active => self.peer.ready == Some(true) && !self.peer.silent,
+            _ => self.not_ready.is_empty() && self.readiness_age_ms.is_some(),
+        };
+        let spotless = standby_ready
+            && service_there == Verdict::Passed
+            && self.withheld.is_none()
+            && self.locked.is_none()
+            && !self.maintenance
+            && !self.isolated
+            && self.balancer.diverged.is_none()
+            && self.config.equal != Some(false)
+            && self.config.refused.is_none()
+            && self.troubles.is_empty();
+        if spotless { Severity::Ok } else { Severity::Degraded }
+    }
+}
