@@ -14,6 +14,8 @@ pub mod control;
 #[cfg(feature = "acting")]
 pub mod host;
 #[cfg(feature = "acting")]
+pub mod provision;
+#[cfg(feature = "acting")]
 pub mod status;
 #[cfg(feature = "acting")]
 pub mod wire;
