@@ -6,6 +6,10 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod channel;
+#[cfg(feature = "acting")]
 pub mod config;
+#[cfg(feature = "acting")]
+pub mod key;
 #[cfg(feature = "acting")]
 pub mod wire;
