@@ -6,6 +6,8 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod channel;
+#[cfg(feature = "acting")]
 pub mod clock;
 #[cfg(feature = "acting")]
 pub mod config;
@@ -13,6 +15,8 @@ pub mod config;
 pub mod control;
 #[cfg(feature = "acting")]
 pub mod host;
+#[cfg(feature = "acting")]
+pub mod key;
 #[cfg(feature = "acting")]
 pub mod provision;
 #[cfg(feature = "acting")]
