@@ -6,6 +6,12 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod balancer;
+#[cfg(feature = "acting")]
+pub mod child;
+#[cfg(feature = "acting")]
 pub mod config;
+#[cfg(feature = "acting")]
+pub mod secret;
 #[cfg(feature = "acting")]
 pub mod wire;
