@@ -162,8 +162,9 @@ async fn collect(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
-/// The last line of standard error as an error may carry it.
-fn last_words(stderr: &[u8]) -> String {
+/// The last line of standard error as an error may carry it: printable and bounded.
+#[must_use]
+pub fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     line.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
