@@ -14,6 +14,10 @@ pub mod config;
 #[cfg(feature = "acting")]
 pub mod notify;
 #[cfg(feature = "acting")]
+pub mod rcmd;
+#[cfg(feature = "acting")]
 pub mod secret;
+#[cfg(feature = "acting")]
+pub mod statement;
 #[cfg(feature = "acting")]
 pub mod wire;
