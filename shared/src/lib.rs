@@ -6,7 +6,11 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod balancer;
+#[cfg(feature = "acting")]
 pub mod channel;
+#[cfg(feature = "acting")]
+pub mod child;
 #[cfg(feature = "acting")]
 pub mod clock;
 #[cfg(feature = "acting")]
@@ -18,7 +22,15 @@ pub mod host;
 #[cfg(feature = "acting")]
 pub mod key;
 #[cfg(feature = "acting")]
+pub mod notify;
+#[cfg(feature = "acting")]
 pub mod provision;
+#[cfg(feature = "acting")]
+pub mod rcmd;
+#[cfg(feature = "acting")]
+pub mod secret;
+#[cfg(feature = "acting")]
+pub mod statement;
 #[cfg(feature = "acting")]
 pub mod status;
 #[cfg(feature = "acting")]
