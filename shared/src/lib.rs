@@ -20,6 +20,8 @@ pub mod control;
 #[cfg(feature = "acting")]
 pub mod failpoint;
 #[cfg(feature = "acting")]
+pub mod guardian;
+#[cfg(feature = "acting")]
 pub mod host;
 #[cfg(feature = "acting")]
 pub mod journal;
