@@ -10,6 +10,8 @@ pub mod balancer;
 #[cfg(feature = "acting")]
 pub mod channel;
 #[cfg(feature = "acting")]
+pub mod check;
+#[cfg(feature = "acting")]
 pub mod child;
 #[cfg(feature = "acting")]
 pub mod clock;
@@ -17,6 +19,8 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "acting")]
 pub mod control;
+#[cfg(feature = "acting")]
+pub mod driver;
 #[cfg(feature = "acting")]
 pub mod failpoint;
 #[cfg(feature = "acting")]

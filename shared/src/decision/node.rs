@@ -221,6 +221,12 @@ impl Node {
         self.frozen
     }
 
+    /// The own checks' verdict on the own service.
+    #[must_use]
+    pub fn local_verdict_now(&self) -> Verdict {
+        self.facts.local
+    }
+
     /// Cut off by its own evidence: no reference point answers.
     #[must_use]
     pub fn is_isolated(&self) -> bool {
