@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::duration::show;
+use super::super::fields::Fields;
 use super::super::leaf::{choice, name, number, path, port, socket_address, span, text};
 use super::super::model::{Check, MailProbe, MailTls, Probe, Step};
 use super::super::problem::Problem;
-use super::super::reader::{Fields, Read, Reader};
+use super::super::reader::{Read, Reader};
 use super::super::tree::{Kind, Node};
 
 const CHECKS_MAX: usize = 64;
@@ -78,11 +79,11 @@ fn rounds(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Read<(u32, u32)> 
         both = Some(number(1, ROUNDS_MAX)(reader, &of.value, &format!("{owner}.of"))?);
         fails
     });
+    if both.is_some() {
+        fields.known("of");
+    }
     let of = match both {
-        Some(of) if !fields.has("of") => {
-            fields.known("of");
-            Some(of)
-        }
+        Some(of) if !fields.has("of") => Some(of),
         Some(_) => {
             let problem = Problem::at(fields.place("of"), "the rounds are told twice: in `fails` and in `of`");
             reader.problem(problem.help("remove the key `of`"));

@@ -48,7 +48,7 @@ fn acting_on_silence_writes_the_risk_and_a_time_out_that_covers_the_stop() {
     let text = configuration(&answers("act")).unwrap();
     assert!(text.contains("Timeout(two_actives_possible: true)"), "{text}");
     let mut long = answers("act");
-    long.set("stop", &vec!["./x.sh"; 9].join(" ;; ")).unwrap();
+    long.set("stop", &["./x.sh"; 9].join(" ;; ")).unwrap();
     configuration(&long).unwrap_or_else(|error| panic!("{error}"));
 }
 
