@@ -87,7 +87,9 @@ pub(super) fn parse_with(text: &str, name: &Path, base: &Path, lookup: Lookup) -
     }
     let source = Source::new(name, text, &secrets);
     let refuse = |problems: Vec<Problem>| Problems::new(&source, Severity::Error, problems);
-    if let Some(problem) = syntax_problem(text, &liberties) {
+    if let Some(mut problem) = syntax_problem(text, &liberties) {
+        // Where both give up, the scanner says more of what is missing.
+        problem.help = root.err().map(|error| error.message);
         return Err(refuse(vec![problem]));
     }
     let root = root.map_err(|error| refuse(vec![Problem::at(error.span, error.message)]))?;

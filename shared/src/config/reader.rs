@@ -198,6 +198,9 @@ impl<'a> Reader<'a> {
             self.problem(Problem::at(node.span.clone(), message));
             return None;
         }
+        if items.is_empty() {
+            self.note(path, node, "[]");
+        }
         let read: Vec<Read<T>> = items
             .iter()
             .enumerate()

@@ -175,6 +175,8 @@ fn the_whole_configuration_tells_where_each_value_came_from() {
         (find("timing.kill_after").origin, find("timing.kill_after").value.as_str()),
         (Origin::Default, "\"2s\"")
     );
+    assert_eq!((find("balancer").value.as_str(), find("checks[imap]").value.as_str()), ("HaProxy", "Port"));
+    assert_eq!((find("references").origin, find("references").value.as_str()), (Origin::Default, "[]"));
     assert_eq!(find("checks[imap].of").value, "5");
     assert_eq!(find("checks[pop3].port").origin, Origin::Default);
     assert_eq!(find("slave.service_address").value, "\"192.0.2.12\"");

@@ -31,6 +31,7 @@ pub(super) fn checks(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<V
 
 fn check(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Check> {
     let variant = reader.variant(node, &["Port", "Pop3", "Imap", "Command"])?;
+    reader.note(path, node, variant.word);
     let mut fields = reader.variant_fields(&variant, path);
     let name = fields.required(reader, "name", "\"pop3\"", name);
     let every = fields.or(reader, "every", "\"5s\"", span);
