@@ -10,6 +10,8 @@ pub mod channel;
 #[cfg(feature = "acting")]
 pub mod config;
 #[cfg(feature = "acting")]
+pub mod heartbeat;
+#[cfg(feature = "acting")]
 pub mod key;
 #[cfg(feature = "acting")]
 pub mod wire;
