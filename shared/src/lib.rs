@@ -26,6 +26,8 @@ pub mod failpoint;
 #[cfg(feature = "acting")]
 pub mod guardian;
 #[cfg(feature = "acting")]
+pub mod heartbeat;
+#[cfg(feature = "acting")]
 pub mod host;
 #[cfg(feature = "acting")]
 pub mod journal;
