@@ -54,4 +54,6 @@ pub mod stop;
 #[cfg(feature = "acting")]
 pub mod store;
 #[cfg(feature = "acting")]
+pub mod telemetry;
+#[cfg(feature = "acting")]
 pub mod wire;

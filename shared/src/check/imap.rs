@@ -60,10 +60,8 @@ where
     let mailbox = session.examine("INBOX").await.map_err(|error| failure("EXAMINE", &error))?;
     said.push(format!("< INBOX holds {} messages", mailbox.exists));
     if mailbox.exists > 0 {
-        let fetches = session
-            .fetch(mailbox.exists.to_string(), "BODY.PEEK[]")
-            .await
-            .map_err(|error| failure("FETCH", &error))?;
+        let fetches =
+            session.fetch(mailbox.exists.to_string(), "BODY.PEEK[]").await.map_err(|error| failure("FETCH", &error))?;
         let fetched: Vec<_> = fetches.try_collect().await.map_err(|error| failure("FETCH", &error))?;
         let body = fetched.iter().find_map(async_imap::types::Fetch::body).unwrap_or_default();
         said.push(format!("< ({} bytes of message)", body.len()));

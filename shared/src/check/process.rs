@@ -26,7 +26,7 @@ pub async fn watch_process<T: From<String>>(name: String, died: mpsc::Sender<T>)
         })
         .await;
         if let Ok(Some(descriptor)) = found
-            && let Ok(descriptor) = AsyncFd::with_interest(descriptor, Interest::READABLE)
+            && let Ok(descriptor) = register(descriptor)
             && descriptor.readable().await.is_ok()
         {
             if died.send(T::from(name.clone())).await.is_err() {
@@ -36,6 +36,12 @@ pub async fn watch_process<T: From<String>>(name: String, died: mpsc::Sender<T>)
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+#[allow(unsafe_code, reason = "tokio offers no safe call for a descriptor that it does not know itself")]
+fn register(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by what is returned, so it stays open, and the same, while it is registered.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(Into::into)
 }
 
 #[allow(unsafe_code, reason = "neither std nor nix opens a pidfd of a process that is not a child")]

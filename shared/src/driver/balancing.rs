@@ -69,11 +69,19 @@ impl Balancing {
             Report::Applied { wish, took } => {
                 self.diverged = None;
                 self.blind = None;
-                Some(Told { text: format!("the balancer does what it was told: {}", in_words(&wish)), took: Some(took), diverged: None })
+                Some(Told {
+                    text: format!("the balancer does what it was told: {}", in_words(&wish)),
+                    took: Some(took),
+                    diverged: None,
+                })
             }
             Report::Diverged { wish, reason, since } => {
                 self.diverged = Some((since, reason.clone()));
-                Some(Told { text: format!("the balancer diverges from {}", in_words(&wish)), took: None, diverged: Some(reason) })
+                Some(Told {
+                    text: format!("the balancer diverges from {}", in_words(&wish)),
+                    took: None,
+                    diverged: Some(reason),
+                })
             }
             Report::View { view, at } => {
                 self.blind = None;

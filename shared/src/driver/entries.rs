@@ -39,7 +39,8 @@ pub(super) fn command(text: &str, by: &str, answer: &Result<String, String>) -> 
 
 /// Anything else, by kind: `daemon`, `balancer`, `check`, `config`, `step`.
 pub(super) fn entry(kind: &str, text: &str, fields: &[(&str, Value)]) -> Entry {
-    let fields: BTreeMap<String, Value> = fields.iter().map(|(key, value)| ((*key).to_string(), value.clone())).collect();
+    let fields: BTreeMap<String, Value> =
+        fields.iter().map(|(key, value)| ((*key).to_string(), value.clone())).collect();
     Entry {
         sequence: 0,
         utc: jiff::Timestamp::now(),

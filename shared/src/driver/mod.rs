@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use crate::balancer;
 use crate::check;
 use crate::config::{Loaded, Problems};
-use crate::control::Reply;
 use crate::decision::{Event, Role};
 
 pub use setup::{DriverError, run};

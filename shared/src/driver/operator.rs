@@ -125,11 +125,8 @@ impl Driver {
     fn dry_run(&self, now: Millis) -> Reply {
         let mut copy = self.node.clone();
         let mut actions = Vec::new();
-        let command = Command::MoveHere {
-            by: "dry run".into(),
-            reason: "dry run".into(),
-            despite_config_difference: false,
-        };
+        let command =
+            Command::MoveHere { by: "dry run".into(), reason: "dry run".into(), despite_config_difference: false };
         copy.step(now, Event::Command { ticket: 0, command }, &mut actions);
         let answer = actions.into_iter().find_map(|action| match action {
             crate::decision::Action::Reply { ticket: 0, result } => Some(result),
@@ -148,7 +145,14 @@ impl Driver {
         to: AnswerTo,
     ) {
         let address = self.loaded.config.host(host).service_address;
-        let ports: Vec<SocketAddr> = self.loaded.config.checks.iter().filter_map(|check| port(&check.probe)).map(|port| SocketAddr::new(address, port)).collect();
+        let ports: Vec<SocketAddr> = self
+            .loaded
+            .config
+            .checks
+            .iter()
+            .filter_map(|check| port(&check.probe))
+            .map(|port| SocketAddr::new(address, port))
+            .collect();
         let text = format!("confirm-stopped {host}: {reason}");
         if self.tickets.len() >= TICKETS_MAX {
             return to.answer(Err("too many commands are under way; try again".into()));

@@ -6,10 +6,10 @@ use super::turn::Driver;
 use super::{Input, entries};
 use crate::balancer::Report;
 use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId};
+use crate::failpoint::failpoint;
 use crate::notify::{Kind, Page as Letter};
 use crate::rcmd;
 use crate::secret::Secret;
-use crate::failpoint::failpoint;
 use crate::wire::Message;
 
 impl Driver {

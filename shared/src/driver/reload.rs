@@ -27,13 +27,20 @@ impl Driver {
         if let Some(why) = needs_restart(&self.loaded, &loaded) {
             return self.refuse_config(&why);
         }
+        match setup::key_ring(&loaded.config) {
+            Ok(keys) => {
+                self.keys.replace_with(&keys);
+                self.heartbeat.set_keys(&keys);
+            }
+            Err(error) => return self.refuse_config(&error.to_string()),
+        }
         let role = self.settings.role;
         self.refused_config = None;
         self.loaded = Arc::new(loaded);
         self.header.set_digest(self.loaded.digest);
         self.facts.peer_keys = None;
         self.service.replace_config(self.loaded.clone());
-        self.watch.replace_config(now, &self.loaded);
+        self.watch.replace_config(&self.loaded);
         let policy = setup::policy(&self.loaded, role);
         self.step(now, Event::PolicyChanged(policy));
         tracing::info!(digest = format!("{:016x}", self.loaded.digest), "a new configuration is in force");

@@ -9,7 +9,8 @@ use crate::decision::{Millis, State};
 use crate::status::{ConfigStatus, Locked, PathStatus, PeerStatus, Status};
 
 /// What every status of a pair says that takes silence for a stop.
-pub(super) const TIMEOUT_RISK: &str = "Timeout is an allowed proof: after a silence both hosts may run the service at once";
+pub(super) const TIMEOUT_RISK: &str =
+    "Timeout is an allowed proof: after a silence both hosts may run the service at once";
 
 impl Driver {
     pub(super) fn status(&self, now: Millis) -> Status {

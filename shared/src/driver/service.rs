@@ -180,11 +180,7 @@ impl StepWitness for Witness {
     }
 }
 
-fn fields<'a>(
-    epoch: Epoch,
-    step: &StepAt,
-    more: &[(&'a str, serde_json::Value)],
-) -> Vec<(&'a str, serde_json::Value)> {
+fn fields<'a>(epoch: Epoch, step: &StepAt, more: &[(&'a str, serde_json::Value)]) -> Vec<(&'a str, serde_json::Value)> {
     let mut fields = vec![
         ("list", json!(step.list)),
         ("index", json!(step.index)),
@@ -205,7 +201,8 @@ fn interrupted_at(journal: &[Entry], list: List, epoch: Epoch) -> u32 {
             && entry.fields.get("epoch") == Some(&json!(epoch))
     };
     let Some(last) = journal.iter().rev().find(of_list) else { return 1 };
-    let index = last.fields.get("index").and_then(serde_json::Value::as_u64).and_then(|index| u32::try_from(index).ok());
+    let index =
+        last.fields.get("index").and_then(serde_json::Value::as_u64).and_then(|index| u32::try_from(index).ok());
     let index = index.unwrap_or(1);
     if last.fields.contains_key("result") { index.saturating_add(1) } else { index }
 }

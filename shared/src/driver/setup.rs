@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::disk::{self, Disk};
 use super::turn::{Driver, Sources};
-use super::{Input, Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
+use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
 use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings};
 use crate::config::{self, Config, Loaded, Proof};
 use crate::decision::{Millis, Node, Policy, Record, Role};
@@ -106,11 +106,19 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         store::Loaded::Valid(record) => Some(record),
         store::Loaded::Fresh => None,
         store::Loaded::Torn { detail } => {
-            troubles.insert("state", format!("the state file was damaged ({detail}): nothing is remembered, so this host begins passive"));
+            troubles.insert(
+                "state",
+                format!("the state file was damaged ({detail}): nothing is remembered, so this host begins passive"),
+            );
             None
         }
         store::Loaded::OfAnotherHost { host, pair } => {
-            troubles.insert("state", format!("the state file belongs to host {host} of pair {pair}: it is not used, so this host begins passive"));
+            troubles.insert(
+                "state",
+                format!(
+                    "the state file belongs to host {host} of pair {pair}: it is not used, so this host begins passive"
+                ),
+            );
             None
         }
     };
@@ -140,8 +148,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         limits: channel::Limits::default(),
         counters: channel_counters.clone(),
     };
-    let server =
-        channel::serve(listener, server, incoming_sender).map_err(needs("the socket server did not start"))?;
+    let server = channel::serve(listener, server, incoming_sender).map_err(needs("the socket server did not start"))?;
     tokio::spawn(server);
     let peer = Arc::new(
         PeerClient::new(ClientSettings {
@@ -172,10 +179,8 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         troubles.insert("balancer", trouble);
     }
     let spool = settings.state_dir.join("pages");
-    let place =
-        notify::Place { spool: &spool, host: &own_name, pair: &config.name, folder: &config.service.directory };
-    let pager = Pager::start(&config.notify, place)
-        .map_err(needs("the pager did not start"))?;
+    let place = notify::Place { spool: &spool, host: &own_name, pair: &config.name, folder: &config.service.directory };
+    let pager = Pager::start(&config.notify, place).map_err(needs("the pager did not start"))?;
 
     let mut first = Vec::new();
     let node = Node::new(policy(&loaded, role), boot, incarnation, record, clock::now(), &mut first);
@@ -230,7 +235,7 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
         suspect_after_ms: millis(timing.suspect_after),
         shutdown_timeout_ms: millis(timing.shutdown_timeout),
         start_limit_ms: millis(start + timing.start_verify + slack),
-        stop_limit_ms: millis(config::stop_limit(config) + slack),
+        stop_limit_ms: millis(config::stop_limit(timing, &config.service) + slack),
         boot_wait_ms: millis(timing.boot_wait),
         hold_down_ms: millis(config.hold_down),
     }
@@ -257,7 +262,7 @@ fn paths(config: &Config, role: Role) -> Vec<(SocketAddr, SocketAddr)> {
 }
 
 /// The pair's key, and the old one while keys are changed.
-fn key_ring(config: &Config) -> Result<KeyRing, DriverError> {
+pub(super) fn key_ring(config: &Config) -> Result<KeyRing, DriverError> {
     let unusable = "the pair's key is not usable";
     let current = provision::load_pair_key(&config.security.key_file).map_err(needs(unusable))?;
     let old_file = &config.security.old_key_file;
@@ -278,12 +283,7 @@ fn peer_addresses(config: &Config, role: Role) -> Vec<std::net::IpAddr> {
 /// Holds the pid file for the daemon's life: one daemon a role and run folder, and `stop-here` finds it.
 fn take_pid_file(path: &Path, role: Role) -> Result<Flock<std::fs::File>, DriverError> {
     let what = || format!("cannot write the pid file {}", path.display());
-    let file = std::fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(needs(what()))?;
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(path).map_err(needs(what()))?;
     let mut held = Flock::lock(file, FlockArg::LockExclusiveNonblock)
         .map_err(|_| DriverError::AlreadyRuns { role, path: path.to_path_buf() })?;
     held.set_len(0).map_err(needs(what()))?;

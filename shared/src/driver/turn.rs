@@ -227,11 +227,14 @@ impl Driver {
     }
 
     fn heard(&mut self, now: Millis, heard: Heard) {
-        if !heard.fresh {
-            return;
-        }
         self.facts.paths.insert(heard.path, now);
-        self.step(now, Event::Beat(heard.beat));
+        if heard.farewell {
+            self.disk.note(entries::entry("daemon", "the peer's daemon ends; its service runs on", &[]));
+        }
+        // An older beat that came later on a slower path says nothing new.
+        if heard.newest {
+            self.step(now, Event::Beat(heard.beat));
+        }
     }
 
     fn input(&mut self, now: Millis, input: Input) {
@@ -290,7 +293,9 @@ impl Driver {
             | Message::ShutdownAnswer { .. }
             | Message::Reply { .. }
             | Message::Ok
-            | Message::Error { .. } => answer(&reply, Message::Error { text: "this is an answer, not a question".into() }),
+            | Message::Error { .. } => {
+                answer(&reply, Message::Error { text: "this is an answer, not a question".into() })
+            }
         }
     }
 
@@ -302,7 +307,7 @@ impl Driver {
     fn finish_turn(&mut self) {
         let now = clock::now();
         self.follow(now);
-        self.note_transition(now);
+        self.note_transition();
         // Before the actions: an acknowledgement must not overtake the beat that says what became of this host.
         self.publish(now);
         for action in std::mem::take(&mut self.actions) {
@@ -310,7 +315,7 @@ impl Driver {
         }
     }
 
-    fn note_transition(&mut self, now: Millis) {
+    fn note_transition(&mut self) {
         let state = self.node.state().name();
         if state == self.state {
             return;
