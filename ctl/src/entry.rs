@@ -71,7 +71,7 @@ impl Entry {
             (Some(result), None) => result.to_string(),
             (Some(result), Some(spent)) => format!("{result} after {}", Millis(spent)),
         };
-        harmless(&format!("{list} {index}/{of}  {command}  {ended}"))
+        harmless(&format!("{list} {index}/{of} {command} {ended}"))
     }
 
     /// The last output of a step that did not go well. Of one that did, nobody needs it.

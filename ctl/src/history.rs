@@ -102,3 +102,6 @@ fn tone(kind: &str) -> Tone {
         _ => Tone::Faint,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 mod daemon;
 mod entry;
 mod exit;
+#[cfg(test)]
+mod fake;
 mod history;
 mod moving;
 mod order;

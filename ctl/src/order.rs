@@ -106,3 +106,6 @@ async fn accepted(daemon: &Daemon, request: &Request, next: &str, out: &mut Out<
     out.line(format!("next: {next}"))?;
     Ok(Exit::Ok)
 }
+
+#[cfg(test)]
+mod tests;

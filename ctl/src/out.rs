@@ -28,6 +28,7 @@ pub(crate) enum Tone {
 
 impl<'w> Out<'w> {
     /// Writes without colour.
+    #[cfg(test)]
     pub(crate) fn plain(writer: &'w mut dyn Write) -> Out<'w> {
         Out { writer, colour: false, width: WIDTH_MAX }
     }
@@ -105,11 +106,14 @@ pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(seen)))
 }
 
-/// Rows of at most `width` characters, broken at spaces where there are any.
+/// Rows of at most `width` characters, broken at spaces where there are any. A command is not torn from its name: it is
+/// to be copied.
 fn fold(text: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut used = 0;
-    for word in harmless(text).split(' ').filter(|word| !word.is_empty()) {
+    const TIED: &str = "\u{a0}";
+    let text = harmless(text).replace("failoverctl ", &format!("failoverctl{TIED}"));
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();
         if used > 0 && used + 1 + length > width {
             rows.push(String::new());
@@ -120,7 +124,7 @@ fn fold(text: &str, width: usize) -> Vec<String> {
                 row.push(' ');
                 used += 1;
             }
-            row.push_str(word);
+            row.push_str(&word.replace(TIED, " "));
             used += length;
         }
     }
@@ -143,6 +147,11 @@ mod tests {
     #[test]
     fn control_characters_of_a_script_never_reach_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\nc\u{9b}d"), "a [2Jb c d");
+    }
+
+    #[test]
+    fn a_command_to_type_is_not_torn_apart() {
+        assert_eq!(fold("next: failoverctl ack", 14), ["next:", "failoverctl ack"]);
     }
 
     #[test]

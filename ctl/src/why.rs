@@ -79,3 +79,6 @@ fn withheld(status: &Status, out: &mut Out<'_>) -> std::io::Result<()> {
     out.folded("  proofs", 12, &format!("a start needs one of: {}", status.proofs.join(", ")))?;
     out.folded("  way out", 12, &status.way_out)
 }
+
+#[cfg(test)]
+mod tests;
