@@ -1,12 +1,13 @@
 //! The single values: texts, numbers, spans of time, ports, paths, addresses.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration;
 use super::problem::Problem;
-use super::reader::{Read, Reader};
+use super::reader::{Lookup, Read, Reader};
 use super::tree::{Kind, Node};
 
 /// What an imported file holds where the operator has to say something: such a value is never taken.
@@ -170,7 +171,7 @@ pub(super) fn choice<T: Copy>(known: &'static [(&'static str, T)]) -> impl Fn(&m
 /// The address of a host: a literal, or a name that is resolved now. An address literal asks no resolver.
 pub(super) fn address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<IpAddr> {
     let text = quoted(reader, node)?;
-    let refusal = match resolve(&text) {
+    let refusal = match resolve(&text, reader.lookup) {
         Ok(address) if address.is_unspecified() || address.is_multicast() => {
             Problem::at(node.span.clone(), format!("{text:?} is no address of one host"))
         }
@@ -187,7 +188,7 @@ pub(super) fn address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<
 /// `host:port`.
 pub(super) fn socket_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<SocketAddr> {
     let text = quoted(reader, node)?;
-    match resolve_socket(&text) {
+    match resolve_socket(&text, reader.lookup) {
         Ok(address) => {
             reader.note(path, node, format!("{:?}", address.to_string()));
             Some(address)
@@ -233,7 +234,7 @@ pub(super) fn mail_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> 
     Some(text)
 }
 
-fn resolve_socket(text: &str) -> Result<SocketAddr, String> {
+fn resolve_socket(text: &str, lookup: Lookup) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return if address.port() == 0 { Err("port 0 cannot be connected to".into()) } else { Ok(address) };
     }
@@ -241,7 +242,7 @@ fn resolve_socket(text: &str) -> Result<SocketAddr, String> {
         return Err("write \"host:port\", for example \"192.0.2.5:9999\"".into());
     };
     match port.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(SocketAddr::new(resolve(host)?, port)),
+        Ok(port) if port > 0 => Ok(SocketAddr::new(resolve(host, lookup)?, port)),
         _ => Err(format!("{port:?} is no port: write a number from 1 to 65535")),
     }
 }
@@ -254,7 +255,7 @@ fn split_port(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn resolve(text: &str) -> Result<IpAddr, String> {
+fn resolve(text: &str, lookup: Lookup) -> Result<IpAddr, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(address) = bare.parse() {
         return Ok(address);
@@ -265,10 +266,8 @@ fn resolve(text: &str) -> Result<IpAddr, String> {
     if !is_name {
         return Err("write an address, for example \"192.0.2.11\", or a host name".into());
     }
-    let mut found: Vec<IpAddr> = match (text, 0).to_socket_addrs() {
-        Ok(found) => found.map(|address| address.ip()).collect(),
-        Err(error) => return Err(format!("the name was not resolved ({error}); an address literal needs no resolver")),
-    };
+    let mut found = lookup(text)
+        .map_err(|error| format!("the name was not resolved ({error}); an address literal needs no resolver"))?;
     // Resolvers turn the order round from one question to the next; both hosts should hold the same answer.
     found.sort();
     match found.first() {
@@ -280,4 +279,9 @@ fn resolve(text: &str) -> Result<IpAddr, String> {
         )),
         Some(address) => Ok(*address),
     }
+}
+
+/// Asks the system's resolver.
+pub(super) fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::digest;
 use super::duration::show;
+use super::fields::names_a_secret;
+use super::leaf::system_lookup;
 use super::model::Config;
 use super::outage::above_objective;
 use super::problem::{Problem, Problems, Severity, Source};
 use super::read;
-use super::reader::{Origin, Reader, Resolved, Value, names_a_secret};
+use super::reader::{Lookup, Origin, Reader, Resolved, Value};
 use super::scan::{Scanned, TEXT_BYTES_MAX, scan};
 use super::tree::{Kind, Node, Span};
 
@@ -69,24 +71,32 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// # Errors
 /// Everything that is wrong with the text, all at once.
 pub fn parse(text: &str, name: &Path, base: &Path) -> Result<Loaded, Problems> {
+    parse_with(text, name, base, system_lookup)
+}
+
+pub(super) fn parse_with(text: &str, name: &Path, base: &Path, lookup: Lookup) -> Result<Loaded, Problems> {
     if text.len() > TEXT_BYTES_MAX {
         let problem = Problem::without_place(format!("the configuration is longer than {TEXT_BYTES_MAX} bytes"));
         return Err(Problems::new(&Source::new(name, "", &[]), Severity::Error, vec![problem]));
     }
     let Scanned { root, liberties } = scan(text);
     let mut secrets = Vec::new();
-    if let Ok(root) = &root {
-        secret_places(root, &mut secrets);
+    match &root {
+        Ok(root) => secret_places(root, &mut secrets),
+        Err(_) => secrets = secret_lines(text),
     }
     let source = Source::new(name, text, &secrets);
     let refuse = |problems: Vec<Problem>| Problems::new(&source, Severity::Error, problems);
-    if let Some(problem) = syntax_problem(text, &liberties) {
+    if let Some(mut problem) = syntax_problem(text, &liberties) {
+        // Where both give up, the scanner says more of what is missing.
+        problem.help = root.err().map(|error| error.message);
         return Err(refuse(vec![problem]));
     }
     let root = root.map_err(|error| refuse(vec![Problem::at(error.span, error.message)]))?;
 
-    let mut reader = Reader::new(base);
+    let mut reader = Reader::new(base, lookup);
     let config = read::pair(&mut reader, &root);
+    reader.drop_consequences();
     let Reader { problems, mut warnings, values, .. } = reader;
     let config = match config {
         Some(config) if problems.is_empty() => config,
@@ -152,6 +162,18 @@ fn secret_places(node: &Node, places: &mut Vec<Span>) {
         Kind::List(items) => items.iter().for_each(|item| secret_places(item, places)),
         _ => {}
     }
+}
+
+/// The same for a text that has no tree: behind a key that names a secret, the rest of its line.
+fn secret_lines(text: &str) -> Vec<Span> {
+    let colons = text.match_indices(':').map(|(at, _)| at);
+    let names_one = |at: &usize| {
+        let before = text.get(..*at).unwrap_or_default().trim_end();
+        let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+        names_a_secret(word)
+    };
+    let line_end = |at: usize| text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
+    colons.filter(names_one).map(|at| at + 1..line_end(at)).collect()
 }
 
 fn resolve(source: &Arc<Source>, values: Vec<Value>) -> Vec<Resolved> {

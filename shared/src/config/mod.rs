@@ -5,6 +5,9 @@
 
 mod digest;
 mod duration;
+mod fields;
+mod files;
+mod import;
 mod leaf;
 mod load;
 mod model;
@@ -18,6 +21,8 @@ mod tree;
 
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
+pub use files::{Finding, check_files};
+pub use import::{ImportAnswers, Imported, import_cpms};
 pub use load::{Loaded, load, parse};
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,

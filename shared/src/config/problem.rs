@@ -21,15 +21,22 @@ pub struct Problem {
     /// Column in characters, from 1. Zero when the problem has no place in the text.
     pub column: usize,
     pub(super) span: Option<Span>,
+    /// The dotted key whose absence is the problem. Not told if that key is there, but misspelt: that is told already.
+    pub(super) missing: Option<String>,
 }
 
 impl Problem {
     pub(super) fn at(span: Span, message: impl Into<String>) -> Problem {
-        Problem { message: message.into(), help: None, line: 0, column: 0, span: Some(span) }
+        Problem { message: message.into(), help: None, line: 0, column: 0, span: Some(span), missing: None }
     }
 
     pub(super) fn without_place(message: impl Into<String>) -> Problem {
-        Problem { message: message.into(), help: None, line: 0, column: 0, span: None }
+        Problem { message: message.into(), help: None, line: 0, column: 0, span: None, missing: None }
+    }
+
+    pub(super) fn missing(mut self, key: impl Into<String>) -> Problem {
+        self.missing = Some(key.into());
+        self
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Problem {

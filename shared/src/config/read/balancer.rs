@@ -13,12 +13,9 @@ const REAL_SERVER_MAX: u32 = 8191;
 
 pub(super) fn balancer(reader: &mut Reader<'_>, node: &Node, path: &str, limits: Limits) -> Read<Balancer> {
     let variant = reader.variant(node, &["None", "HaProxy", "Alteon", "Command"])?;
+    reader.note(path, node, variant.word);
     match variant.word {
-        "None" => {
-            reader.no_payload(&variant)?;
-            reader.note(path, node, "None");
-            Some(Balancer::None)
-        }
+        "None" => reader.no_payload(&variant).map(|()| Balancer::None),
         "HaProxy" => haproxy(reader, &variant, path),
         "Alteon" => alteon(reader, &variant, path),
         _ => {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::duration::show;
+use super::super::fields::Fields;
 use super::super::leaf::{choice, name, number, path, port, socket_address, span, text};
 use super::super::model::{Check, MailProbe, MailTls, Probe, Step};
 use super::super::problem::Problem;
-use super::super::reader::{Fields, Read, Reader};
+use super::super::reader::{Read, Reader};
 use super::super::tree::{Kind, Node};
 
 const CHECKS_MAX: usize = 64;
@@ -30,6 +31,7 @@ pub(super) fn checks(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<V
 
 fn check(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Check> {
     let variant = reader.variant(node, &["Port", "Pop3", "Imap", "Command"])?;
+    reader.note(path, node, variant.word);
     let mut fields = reader.variant_fields(&variant, path);
     let name = fields.required(reader, "name", "\"pop3\"", name);
     let every = fields.or(reader, "every", "\"5s\"", span);
@@ -78,11 +80,11 @@ fn rounds(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Read<(u32, u32)> 
         both = Some(number(1, ROUNDS_MAX)(reader, &of.value, &format!("{owner}.of"))?);
         fails
     });
+    if both.is_some() {
+        fields.known("of");
+    }
     let of = match both {
-        Some(of) if !fields.has("of") => {
-            fields.known("of");
-            Some(of)
-        }
+        Some(of) if !fields.has("of") => Some(of),
         Some(_) => {
             let problem = Problem::at(fields.place("of"), "the rounds are told twice: in `fails` and in `of`");
             reader.problem(problem.help("remove the key `of`"));

@@ -117,7 +117,8 @@ fn proof(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Proof> {
                 return Some(Proof::Timeout);
             }
             let message = "`Timeout` lets a host start while the other may still run";
-            reader.problem(Problem::at(node.span.clone(), message).help(
+            let problem = Problem::at(node.span.clone(), message).missing(format!("{path}.two_actives_possible"));
+            reader.problem(problem.help(
                 "a host that is only cut off then runs the service at the same time as its peer, on the same store. If \
                  that risk is taken, write `Timeout(two_actives_possible: true)`; if not, write `Operator`: a person then \
                  confirms that the silent host is stopped",

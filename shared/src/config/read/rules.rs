@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::super::duration::show;
+use super::super::fields::Fields;
 use super::super::model::{Check, Host, Postcondition, Probe, Proof, Service, Timing};
 use super::super::outage::stop_limit;
 use super::super::problem::Problem;
-use super::super::reader::{Fields, Reader};
+use super::super::reader::Reader;
+use super::super::tree::Span;
 
 /// Two hosts that can be told apart, and paths that pair.
 pub(super) fn hosts(reader: &mut Reader<'_>, pair: &Fields<'_>, master: Option<&Host>, slave: Option<&Host>) {
@@ -110,7 +112,8 @@ pub(super) fn proofs(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing
 fn evidence(reader: &mut Reader<'_>, pair: &Fields<'_>, service: &Service) {
     let place = pair.place_within("service", "stopped_when");
     if service.stopped_when.is_empty() {
-        let problem = Problem::at(place, "`Ack` is allowed, but nothing tells whether the service has stopped");
+        let problem = Problem::at(place, "`Ack` is allowed, but nothing tells whether the service has stopped")
+            .missing("service.stopped_when");
         reader.problem(problem.help(
             "an exit code is no evidence: write what must hold, for example `stopped_when: [NoProcess(\"dovecot\"), \
              PortsClosed([110, 143]), NotMounted(\"/mail\")]`",
@@ -139,6 +142,7 @@ pub(super) fn ports(
     service: Option<&Service>,
 ) {
     for (host, port, key) in own {
+        let place = |other: Span| if pair.has(key) { pair.place(key) } else { other };
         for check in checks.unwrap_or_default() {
             let asked = match &check.probe {
                 Probe::Port { port } => *port,
@@ -148,7 +152,8 @@ pub(super) fn ports(
             if asked == port && host.service_address == host.address {
                 let message =
                     format!("the check {:?} asks port {port}, which is this program's own `{key}`", check.name);
-                reader.problem(Problem::at(pair.place("checks"), message).help(format!("choose another `{key}`")));
+                let problem = Problem::at(place(pair.place("checks")), message);
+                reader.problem(problem.help(format!("choose another `{key}`, or mend the check")));
             }
         }
         let closed = service
@@ -157,7 +162,7 @@ pub(super) fn ports(
             .any(|condition| matches!(condition, Postcondition::PortsClosed(ports) if ports.contains(&port)));
         if closed {
             let message = format!("`PortsClosed` names port {port}, which is this program's own `{key}`");
-            let problem = Problem::at(pair.place_within("service", "stopped_when"), message);
+            let problem = Problem::at(place(pair.place_within("service", "stopped_when")), message);
             reader.problem(problem.help("no stop could ever be verified: take the port out, or choose another"));
         }
     }

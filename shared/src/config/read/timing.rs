@@ -39,15 +39,6 @@ pub(super) fn timing(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<T
              `beat: \"{shorter}\"` or less"
         )));
     }
-    if let (Some(suspect_after), Some(boot_wait)) = (suspect_after, boot_wait)
-        && boot_wait < suspect_after
-    {
-        let problem = Problem::at(timing.place("boot_wait"), "`boot_wait` is shorter than `suspect_after`");
-        reader.problem(problem.help(format!(
-            "a booting host must be able to find its peer silent before it pages: write `boot_wait: \"{}\"` or more",
-            show(suspect_after)
-        )));
-    }
     timing.finish(reader);
     Some(Timing {
         beat: beat?,
