@@ -1,2 +1,139 @@
-//! The operator command.
-fn main() {}
+//! The operator's command of a failover pair, the same on both hosts. It asks the daemon of its host over a unix socket
+//! and prints what it says; it decides nothing itself.
+
+mod daemon;
+mod entry;
+mod exit;
+#[cfg(test)]
+mod fake;
+mod history;
+mod moving;
+mod order;
+mod out;
+mod status;
+mod why;
+
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use failover_shared::decision::Role;
+
+use crate::daemon::{Daemon, DaemonError};
+use crate::exit::Exit;
+use crate::out::{Out, Tone};
+
+/// The operator's command of a failover pair
+#[derive(Debug, Parser)]
+#[command(name = "failoverctl", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+struct Arguments {
+    /// Where the daemon's socket is
+    #[arg(long, global = true, env = "FAILOVER_RUN_DIR", default_value = "/run/failover", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// The pair's configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "FAILOVER_CONFIG",
+        default_value = "/etc/failover/failover.ron",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Whose daemon to ask, where both run on one host
+    #[arg(long, global = true, value_parser = role)]
+    role: Option<Role>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 well or done; 1 degraded, warnings, or still running; 2 critical, refused, or \
+                          failed; 3 no daemon answers; 64 the command line is wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Who runs the service, how each host is, and what speaks against calm
+    Status(status::Arguments),
+    /// Move the service to the slave, and watch
+    Takeover(moving::Arguments),
+    /// Move the service back to the master, and watch
+    Takeback(moving::Arguments),
+    /// Start the service here although the other host was not heard since the boot
+    StartAlone(order::StartAlone),
+    /// Say that the service is stopped on a silent host: a take-over that waits for that goes on
+    ConfirmStopped(order::ConfirmStopped),
+    /// Seen: allow automatic moves again, clear a failed start, look again after an exclusivity error
+    Ack,
+    /// Say that the service is stopped on this host although that could not be verified
+    ForceOffline(order::ForceOffline),
+    /// Leave the service alone, or watch over it again
+    Maintenance(order::Maintenance),
+    /// What happened, on both hosts
+    History(history::Arguments),
+    /// The last decisions with rule and evidence, and what is held back now
+    Why(why::Arguments),
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    match word {
+        "master" => Ok(Role::Master),
+        "slave" => Ok(Role::Slave),
+        _ => Err("write master or slave".to_string()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap writes help to the one stream and complaints to the other; a closed stream is nobody's loss.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let mut stdout = std::io::stdout();
+    match run(&arguments, &mut Out::to(&mut stdout)) {
+        Ok(exit) => exit.into(),
+        Err(error) => complain(&error).into(),
+    }
+}
+
+fn run(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    runtime.block_on(obey(arguments, out))
+}
+
+async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    let daemon = Daemon::find(&arguments.run_dir, arguments.role);
+    match &arguments.command {
+        Command::Status(flags) => status::run(daemon, flags, out).await,
+        Command::Takeover(flags) => moving::run(&daemon?, Role::Slave, flags, out).await,
+        Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
+        Command::StartAlone(order) => order::start_alone(&daemon?, order, out).await,
+        Command::ConfirmStopped(order) => order::confirm_stopped(&daemon?, order, out).await,
+        Command::Ack => order::acknowledge(&daemon?, out).await,
+        Command::ForceOffline(order) => order::force_offline(&daemon?, order, out).await,
+        Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,
+        Command::History(flags) => history::run(&daemon?, flags, out).await,
+        Command::Why(flags) => why::run(&daemon?, flags, out).await,
+    }
+}
+
+/// Says what went wrong, and with which code to end.
+fn complain(error: &anyhow::Error) -> Exit {
+    let closed = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    if closed.into_iter().any(|cause| cause.kind() == ErrorKind::BrokenPipe) {
+        // The reader (head, less) has seen enough.
+        return Exit::Ok;
+    }
+    let mut stderr = std::io::stderr();
+    let mut out = Out::to(&mut stderr);
+    let head = out.paint(Tone::Bad, "failoverctl:");
+    // Nothing can be said any more where the complaint itself cannot be written.
+    let _ = out.line(format!("{head} {error:#}"));
+    let _ = std::io::stderr().flush();
+    match error.downcast_ref::<DaemonError>() {
+        Some(DaemonError::NoSocket(_) | DaemonError::TwoSockets(_) | DaemonError::Control(_)) => Exit::Unknown,
+        Some(DaemonError::Refused(_) | DaemonError::Form(_)) | None => Exit::Failed,
+    }
+}

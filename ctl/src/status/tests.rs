@@ -1,0 +1,137 @@
+use std::time::{Duration, Instant};
+
+use failover_shared::control::Request;
+use failover_shared::decision::{Duty, Role, StateName, Symptom, Verdict};
+use failover_shared::status::Status;
+
+use super::*;
+use crate::fake::{Fake, printed, status, yes};
+
+const PLAIN: Arguments = Arguments { json: false, watch: false };
+const JSON: Arguments = Arguments { json: true, watch: false };
+
+/// The screen and the exit code for a view; the peer's own view is given where it answers.
+async fn screen(here: Status, there: Option<Status>, arguments: &Arguments) -> (Exit, String) {
+    let role = here.role;
+    let fake = Fake::start(role, move |request| match request {
+        Request::Status => yes(&here),
+        Request::PeerStatus => there.as_ref().and_then(yes),
+        _ => None,
+    });
+    let (exit, text) = printed(async |out: &mut Out<'_>| run(Ok(fake.daemon()), arguments, out).await).await;
+    (exit.unwrap(), text)
+}
+
+#[tokio::test]
+async fn a_pair_that_is_well_shows_no_mark_and_exits_0() {
+    let (exit, text) = screen(status(Role::Slave), Some(status(Role::Master)), &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.contains("OK  the service runs on cfg1; its own checks pass"), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with(" !") || line.starts_with(" ?")), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[tokio::test]
+async fn the_master_stands_above_the_slave_on_both_hosts() {
+    for role in [Role::Master, Role::Slave] {
+        let (_, text) = screen(status(role), None, &PLAIN).await;
+        assert!(text.find("cfg1 ").unwrap() < text.find("\n   cfg2 ").unwrap(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_risk_of_a_time_out_is_on_the_screen_even_when_all_is_well() {
+    let mut here = status(Role::Slave);
+    here.risk = Some("Timeout is allowed as a proof: two actives are possible".into());
+    let (exit, text) = screen(here, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok);
+    assert!(text.contains(" ! risk        Timeout is allowed as a proof: two actives are possible"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_silent_host_said_last_is_marked_and_no_fact() {
+    let mut here = status(Role::Slave);
+    here.peer.silent = true;
+    here.peer.heard_age_ms = Some(12_300);
+    here.state = StateName::Suspect;
+    let (exit, text) = screen(here, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Failed, "{text}");
+    let row = text.lines().find(|line| line.contains("cfg1") && line.contains("master")).unwrap();
+    assert!(row.starts_with(" ?") && row.contains("?active") && row.contains("12.3 s ago"), "{row}");
+    assert!(text.contains("CRITICAL  cfg2 does not run the service; cfg1 was last heard 12.3 s ago"), "{text}");
+}
+
+#[tokio::test]
+async fn two_actives_are_critical_and_both_rows_are_marked() {
+    let mut here = status(Role::Slave);
+    here.duty = Duty::Active;
+    here.state = StateName::Active;
+    let (exit, text) = screen(here, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Failed);
+    assert!(text.contains("BOTH hosts say that they run the service"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with(" ! cfg")).count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_failed_check_and_an_old_one_have_their_marks() {
+    let mut here = status(Role::Slave);
+    here.checks[0].verdict = Verdict::Failed(Symptom::TimedOut);
+    let mut old = here.checks[0].clone();
+    old.name = "imap".into();
+    old.verdict = Verdict::Passed;
+    old.age_ms = Some(61_000);
+    here.checks.push(old);
+    let (_, text) = screen(here, None, &PLAIN).await;
+    assert!(text.lines().any(|line| line.starts_with(" ! check") && line.contains("FAILED")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with(" ? check") && line.contains("unknown")), "{text}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_heard_but_does_not_hear_us_is_named() {
+    let mut there = status(Role::Master);
+    there.peer.silent = true;
+    there.peer.heard_age_ms = Some(5_000);
+    let (_, text) = screen(status(Role::Slave), Some(there), &PLAIN).await;
+    assert!(text.contains("cfg1 is heard here, but it does not hear cfg2: last 5.0 s ago"), "{text}");
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_leaves_the_screen_as_it_is() {
+    let began = Instant::now();
+    let (exit, text) = screen(status(Role::Slave), None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok);
+    assert!(text.contains("active"), "{text}");
+    // The bound of the question, not a measurement: without it this would take the control socket's 30 s.
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_not_even_asked() {
+    let mut here = status(Role::Slave);
+    here.peer.silent = true;
+    let fake = Fake::start(Role::Slave, move |_| yes(&here));
+    look(&fake.daemon()).await.unwrap();
+    assert_eq!(fake.asked(), [Request::Status]);
+}
+
+#[tokio::test]
+async fn json_carries_both_views_and_the_exit_code() {
+    let (exit, text) = screen(status(Role::Slave), Some(status(Role::Master)), &JSON).await;
+    assert_eq!(exit, Exit::Ok);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["severity"], "ok");
+    assert_eq!(value["exit_code"], 0);
+    assert_eq!(value["here"]["host"], "cfg2");
+    assert_eq!(value["there"]["host"], "cfg1");
+}
+
+#[tokio::test]
+async fn without_a_daemon_the_code_is_3_in_json_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let find = || Daemon::find(folder.path(), None);
+    let (exit, text) = printed(async |out: &mut Out<'_>| run(find(), &JSON, out).await).await;
+    assert_eq!(exit.unwrap(), Exit::Unknown);
+    assert!(text.contains("\"severity\":\"unknown\""), "{text}");
+    let (plain, _) = printed(async |out: &mut Out<'_>| run(find(), &PLAIN, out).await).await;
+    assert!(plain.unwrap_err().to_string().contains("next:"));
+}
