@@ -50,7 +50,7 @@ impl Host {
         self.heal(&format!("deaf_to_{}", other.name()))
     }
 
-    /// Loses this share of the incoming packets at random, on every path.
+    /// Loses this share of the incoming packets at random (1 to 100 percent), on every path.
     ///
     /// # Errors
     /// When the host is off.
@@ -58,7 +58,8 @@ impl Host {
         self.fault(
             "loss",
             &format!(
-                "chain in {{ type filter hook input priority -300; iif != lo numgen random mod 100 < {percent} drop; }}"
+                "chain in {{ type filter hook input priority -300; iif != lo numgen random mod 100 >= {} drop; }}",
+                100_u8.saturating_sub(percent).min(99)
             ),
         )
     }

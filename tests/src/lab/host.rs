@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Host {
     ground: Arc<Ground>,
     switch: Option<Pid>,
     power: Mutex<Option<Power>>,
+    /// The number of the first process for the judges' threads, which see boots and power cuts pass by; 0 while off.
+    watched: Arc<AtomicI32>,
     outputs: AtomicU32,
 }
 
@@ -58,6 +60,7 @@ impl Host {
             ground: Arc::clone(ground),
             switch: None,
             power: Mutex::new(None),
+            watched: Arc::default(),
             outputs: AtomicU32::new(0),
         })
     }
@@ -145,6 +148,7 @@ impl Host {
         let out = keeper.stdout.take().context("lab-host has no standard output")?;
         match read_greeting(BufReader::new(out)) {
             Ok(first) => {
+                self.watched.store(first.as_raw(), Ordering::Relaxed);
                 *power = Some(Power { keeper, _leash: leash, first });
                 Ok(())
             }
@@ -170,6 +174,7 @@ impl Host {
         }
         let off = self.power.lock().unwrap_or_else(PoisonError::into_inner).take();
         off.with_context(|| format!("{} is off already", self.name))?.end();
+        self.watched.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -186,6 +191,12 @@ impl Host {
     pub fn first(&self) -> Result<Pid> {
         let power = self.power.lock().unwrap_or_else(PoisonError::into_inner);
         power.as_ref().map(|power| power.first).with_context(|| format!("{} is off", self.name))
+    }
+
+    /// The same number for another thread to watch, over boots and power cuts; 0 while the host is off.
+    #[must_use]
+    pub fn watch_first(&self) -> Arc<AtomicI32> {
+        Arc::clone(&self.watched)
     }
 
     /// A command that will run on the host, with the host's own environment only.

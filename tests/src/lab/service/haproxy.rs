@@ -1,10 +1,13 @@
 //! HAProxy before both hosts: POP3, IMAP and LMTP, with a runtime socket over TCP and as a file.
 
-use anyhow::{Result, bail};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
 
 use crate::lab::{Cable, Lab, Running};
 use crate::wait::wait_until;
-use std::time::Duration;
 
 /// The runtime socket over TCP, at the balancer's address.
 pub const ADMIN_PORT: u16 = 9999;
@@ -29,6 +32,32 @@ pub fn start(lab: &Lab) -> Result<Running> {
         Ok(lab.balancer.run(&["test", "-S", ADMIN_SOCKET]).is_ok())
     })?;
     Ok(running)
+}
+
+/// Says one line to the runtime socket and gives the answer, as an operator would on the balancer.
+///
+/// # Errors
+/// When the balancer is off, or HAProxy does not answer within 5 s.
+pub fn say(lab: &Lab, line: &str) -> Result<String> {
+    let path = format!("/proc/{}/root{ADMIN_SOCKET}", lab.balancer.first()?);
+    let mut socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    writeln!(socket, "{line}")?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Lets new connections of every backend go to `server` (`ready`), or not (`maint`).
+///
+/// # Errors
+/// When HAProxy does not take the command.
+pub fn set_state(lab: &Lab, server: &str, state: &str) -> Result<()> {
+    for backend in BACKENDS {
+        let answer = say(lab, &format!("set server {backend}/{server} state {state}"))?;
+        ensure!(answer.trim().is_empty(), "HAProxy answered: {answer}");
+    }
+    Ok(())
 }
 
 fn configuration() -> String {
