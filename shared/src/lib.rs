@@ -8,4 +8,6 @@ pub mod decision;
 #[cfg(feature = "acting")]
 pub mod config;
 #[cfg(feature = "acting")]
+pub mod provision;
+#[cfg(feature = "acting")]
 pub mod wire;

@@ -1,8 +1,36 @@
 //! The configuration: one RON text, the same on both hosts.
+//!
+//! A text is read twice: by the `ron` crate, which judges the syntax, and by an own scanner, whose tree knows where each
+//! value stands. From that tree the checked [`Config`] is made, and every problem is told with its place.
 
+mod digest;
+mod duration;
+mod fields;
+mod files;
+mod import;
+mod leaf;
+mod load;
 mod model;
+mod outage;
+mod problem;
+mod read;
+mod reader;
+mod scan;
+mod suggest;
+mod tree;
 
+pub use digest::differing_keys;
+pub use duration::show as show_duration;
+pub use files::{Finding, check_files};
+pub use import::{ImportAnswers, Imported, import_cpms};
+pub use load::{Loaded, load, parse};
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,
     Rcmd, Reference, Security, Service, Step, Timing,
 };
+pub use outage::{FaultOutage, stop_limit, worst_case};
+pub use problem::{Problem, Problems, Severity};
+pub use reader::{Origin, Resolved};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The outermost group.
+
+use super::super::leaf::{flag, name, port, span};
+use super::super::model::{Config, Proof};
+use super::super::problem::Problem;
+use super::super::reader::{Read, Reader};
+use super::super::tree::Node;
+use super::security::{rcmd, references, security};
+use super::timing::timing;
+use super::{balancer, check, host, notify, rules, service};
+
+/// The proofs that a later version brings.
+const LATER_PROOFS: [&str; 2] = ["Lease", "Fence"];
+
+/// Reads the whole pair. `None`: the reader holds the problems.
+pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Config> {
+    let mut pair = reader.fields(root, "", "Pair")?;
+    let name = pair.required(reader, "name", "\"mail\"", name);
+    let master = pair.required(reader, "master", "Host(name: \"cfg1\", address: \"192.0.2.11\")", host::host);
+    let slave = pair.required(reader, "slave", "Host(name: \"cfg2\", address: \"192.0.2.12\")", host::host);
+    let monitor_port = pair.or(reader, "monitor_port", "7890", port);
+    let monitor_port_slave = pair.or(reader, "monitor_port_slave", "7891", port);
+    let heartbeat_port = pair.or(reader, "heartbeat_port", "7892", port);
+    let timing = pair.or(reader, "timing", "()", timing);
+    let proof_of_stop = pair.required(reader, "proof_of_stop", "[Ack, Operator]", proofs);
+    pair.later(reader, "arbiter", "leases need it");
+
+    // A wrong timing is already noted; its defaults let the rest be read all the same.
+    let limits = timing.as_ref().map_or(service::Limits::default(), service::Limits::of);
+    let service =
+        pair.required(reader, "service", "(startup_scripts: […], shutdown_scripts: […])", |reader, node, path| {
+            service::service(reader, node, path, limits)
+        });
+    let checks = pair.required(reader, "checks", "[Port(name: \"pop3\", port: 110)]", check::checks);
+    let balancer =
+        pair.or(reader, "balancer", "None", |reader, node, path| balancer::balancer(reader, node, path, limits));
+    let notify = pair.or(reader, "notify", "[]", |reader, node, path| notify::notify(reader, node, path, limits));
+    let rcmd = pair.optional(reader, "rcmd", rcmd);
+    let security = pair.or(reader, "security", "()", security);
+    let reverse_protection = pair.or(reader, "reverse_protection", "false", flag);
+    let hold_down = pair.or(reader, "hold_down", "\"10min\"", span);
+    let objective_outage = pair.or(reader, "objective_outage", "\"9min\"", span);
+    let references = pair.or(reader, "references", "[]", references);
+
+    rules::hosts(reader, &pair, master.as_ref(), slave.as_ref());
+    if let (Some(timing), Some(service), Some(proofs)) = (&timing, &service, &proof_of_stop) {
+        rules::proofs(reader, &pair, timing, service, proofs);
+    }
+    if let (Some(master), Some(slave), Some(master_port), Some(slave_port)) =
+        (&master, &slave, monitor_port, monitor_port_slave)
+    {
+        let own = [(master, master_port, "monitor_port"), (slave, slave_port, "monitor_port_slave")];
+        rules::ports(reader, &pair, own, checks.as_deref(), service.as_ref());
+    }
+    pair.finish(reader);
+
+    Some(Config {
+        name: name?,
+        master: master?,
+        slave: slave?,
+        monitor_port: monitor_port?,
+        monitor_port_slave: monitor_port_slave?,
+        heartbeat_port: heartbeat_port?,
+        timing: timing?,
+        proof_of_stop: proof_of_stop?,
+        service: service?,
+        checks: checks?,
+        balancer: balancer?,
+        notify: notify?,
+        rcmd: rcmd?,
+        security: security?,
+        reverse_protection: reverse_protection?,
+        hold_down: hold_down?,
+        objective_outage: objective_outage?,
+        references: references?,
+    })
+}
+
+/// The allowed proofs of stop. There is no default: what silence means is the operator's to say.
+fn proofs(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Vec<Proof>> {
+    let proofs = reader.list(node, path, (1, 5), proof)?;
+    for (index, proof) in proofs.iter().enumerate() {
+        if proofs.iter().take(index).any(|earlier| earlier == proof) {
+            reader.problem(Problem::at(node.span.clone(), format!("the proof `{proof:?}` stands here twice")));
+            return None;
+        }
+    }
+    let words: Vec<String> = proofs
+        .iter()
+        .map(|proof| match proof {
+            Proof::Timeout => "Timeout(two_actives_possible: true)".to_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    reader.note(path, node, format!("[{}]", words.join(", ")));
+    Some(proofs)
+}
+
+fn proof(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Proof> {
+    let variant = reader.variant(node, &["Ack", "Operator", "Timeout", "Lease", "Fence"])?;
+    if LATER_PROOFS.contains(&variant.word) {
+        let message = format!("the proof `{}` comes with a later version of this program", variant.word);
+        reader.problem(Problem::at(node.span.clone(), message).help(
+            "until then a silent host can be proved stopped by `Ack` or `Operator`; `Timeout(two_actives_possible: true)` \
+             starts without any proof",
+        ));
+        return None;
+    }
+    match variant.word {
+        "Ack" => reader.no_payload(&variant).map(|()| Proof::Ack),
+        "Operator" => reader.no_payload(&variant).map(|()| Proof::Operator),
+        _ => {
+            let mut fields = reader.variant_fields(&variant, path);
+            let said = fields.or(reader, "two_actives_possible", "false", flag);
+            fields.finish(reader);
+            if said? {
+                return Some(Proof::Timeout);
+            }
+            let message = "`Timeout` lets a host start while the other may still run";
+            let problem = Problem::at(node.span.clone(), message).missing(format!("{path}.two_actives_possible"));
+            reader.problem(problem.help(
+                "a host that is only cut off then runs the service at the same time as its peer, on the same store. If \
+                 that risk is taken, write `Timeout(two_actives_possible: true)`; if not, write `Operator`: a person then \
+                 confirms that the silent host is stopped",
+            ));
+            None
+        }
+    }
+}

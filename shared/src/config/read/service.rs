@@ -1,0 +1,141 @@
+//! How the service starts and stops, and by what a stop is verified.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::duration::show;
+use super::super::leaf::{absolute_path, choice, path, port, span, text};
+use super::super::model::{OnStopFailure, Postcondition, Service, Step, Timing};
+use super::super::problem::Problem;
+use super::super::reader::{Read, Reader};
+use super::super::tree::{Kind, Node};
+
+/// Most steps of one script list.
+const STEPS_MAX: usize = 256;
+/// Most post-conditions of a stop, and most watched process names.
+const CONDITIONS_MAX: usize = 64;
+
+/// Limits of steps that do not bring their own.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) script: Duration,
+    pub(super) balancer: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(timing: &Timing) -> Limits {
+        Limits { script: timing.script_timeout, balancer: timing.balancer_timeout }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { script: Duration::from_secs(60), balancer: Duration::from_secs(5) }
+    }
+}
+
+pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits: Limits) -> Read<Service> {
+    let mut service = reader.fields(node, path_, "Service")?;
+    let steps = |reader: &mut Reader<'_>, node: &Node, path: &str| {
+        reader.list(node, path, (1, STEPS_MAX), |reader, node, path| step(reader, node, path, limits.script))
+    };
+    let startup_scripts = service.required(reader, "startup_scripts", "[\"./start_1.sh\"]", steps);
+    let shutdown_scripts = service.required(reader, "shutdown_scripts", "[\"./shutdown_1.sh\"]", steps);
+    let stopped_when = service.or(reader, "stopped_when", "[]", |reader, node, path| {
+        reader.list(node, path, (0, CONDITIONS_MAX), |reader, node, path| postcondition(reader, node, path, limits))
+    });
+    let base = reader.base.to_owned();
+    let shown = format!("{:?}", base.display().to_string());
+    let directory = service.or_value(reader, "directory", Some(base), &shown, path);
+    let cgroup = service.optional(reader, "cgroup", control_group);
+    let on_stop_failure = service.or(
+        reader,
+        "on_stop_failure",
+        "Force",
+        choice(&[("Force", OnStopFailure::Force), ("AskOperator", OnStopFailure::AskOperator)]),
+    );
+    let watch_processes = service.or(reader, "watch_processes", "[]", |reader, node, path| {
+        reader.list(node, path, (0, CONDITIONS_MAX), process_name)
+    });
+    service.finish(reader);
+    Some(Service {
+        startup_scripts: startup_scripts?,
+        shutdown_scripts: shutdown_scripts?,
+        stopped_when: stopped_when?,
+        directory: directory?,
+        cgroup: cgroup?,
+        on_stop_failure: on_stop_failure?,
+        watch_processes: watch_processes?,
+    })
+}
+
+/// A command line, or `Step(command: …, timeout: …)`.
+pub(super) fn step(reader: &mut Reader<'_>, node: &Node, path: &str, limit: Duration) -> Read<Step> {
+    if let Kind::Text(_) = node.kind {
+        let command = text(reader, node, path)?;
+        reader.note_default(&format!("{path}.timeout"), format!("{:?}", show(limit)));
+        return Some(Step { command, timeout: limit });
+    }
+    let mut step = reader.fields(node, path, "Step")?;
+    let command = step.required(reader, "command", "\"./start_1.sh\"", text);
+    let timeout = step.or_value(reader, "timeout", Some(limit), &format!("{:?}", show(limit)), span);
+    step.finish(reader);
+    Some(Step { command: command?, timeout: timeout? })
+}
+
+fn postcondition(reader: &mut Reader<'_>, node: &Node, path: &str, limits: Limits) -> Read<Postcondition> {
+    let known = ["NoProcess", "PortsClosed", "NotMounted", "PidFileGone", "CgroupEmpty", "Command"];
+    let variant = reader.variant(node, &known)?;
+    let key = format!("{path}.{}", variant.word);
+    match variant.word {
+        "NoProcess" => {
+            let value = reader.payload(&variant, "NoProcess(\"dovecot\")")?;
+            process_name(reader, value, &key).map(Postcondition::NoProcess)
+        }
+        "PortsClosed" => {
+            let value = reader.payload(&variant, "PortsClosed([110, 143])")?;
+            reader.list(value, &key, (1, CONDITIONS_MAX), port).map(Postcondition::PortsClosed)
+        }
+        "NotMounted" => {
+            let value = reader.payload(&variant, "NotMounted(\"/mail\")")?;
+            absolute_path(reader, value, &key).map(Postcondition::NotMounted)
+        }
+        "PidFileGone" => {
+            let value = reader.payload(&variant, "PidFileGone(\"/run/dovecot/master.pid\")")?;
+            super::super::leaf::path(reader, value, &key).map(Postcondition::PidFileGone)
+        }
+        "CgroupEmpty" => {
+            let value = reader.payload(&variant, "CgroupEmpty(\"system.slice/dovecot.service\")")?;
+            control_group(reader, value, &key).map(Postcondition::CgroupEmpty)
+        }
+        _ => {
+            let value = reader.payload(&variant, "Command(\"./is_stopped.sh\")")?;
+            step(reader, value, &key, limits.script).map(Postcondition::Command)
+        }
+    }
+}
+
+/// A process name without a folder: the kernel keeps the first 15 bytes of the program's own name.
+fn process_name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+    let name = text(reader, node, path)?;
+    if name.contains('/') {
+        let problem = Problem::at(node.span.clone(), "a process is matched by its name, without a folder");
+        let bare = name.rsplit('/').next().unwrap_or_default().to_owned();
+        reader.problem(problem.help(format!("write {bare:?}")));
+        return None;
+    }
+    Some(name)
+}
+
+/// A control group below the mount point of cgroup v2.
+fn control_group(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<PathBuf> {
+    let written = PathBuf::from(text(reader, node, path)?);
+    let below = written.strip_prefix("/sys/fs/cgroup").or_else(|_| written.strip_prefix("/")).unwrap_or(&written);
+    let plain = below.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !plain || below.as_os_str().is_empty() {
+        let problem = Problem::at(node.span.clone(), "this is no control group below the mount point of cgroup v2");
+        reader.problem(problem.help("write, for example, \"system.slice/dovecot.service\""));
+        return None;
+    }
+    Some(below.to_owned())
+}

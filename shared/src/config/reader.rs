@@ -1,0 +1,237 @@
+//! Reads values out of the tree by key: collects problems instead of stopping at the first, and notes for each key where
+//! its value came from.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::fields::Fields;
+use super::problem::Problem;
+use super::suggest::nearest;
+use super::tree::{Field, Kind, Node, Span};
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written in the file, in this line.
+    Written {
+        /// From 1.
+        line: usize,
+    },
+    /// Not written: the program's default.
+    Default,
+}
+
+/// One value of the whole configuration, as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Dotted key: `timing.beat`, `checks[pop3].port`.
+    pub key: String,
+    /// The value, as RON shows it.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A value on its way from the text to the model: `None` means that a problem was noted.
+pub(super) type Read<T> = Option<T>;
+
+/// Asks for the addresses of a host name.
+pub(super) type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
+
+/// Collects what is found while a tree is read.
+pub(super) struct Reader<'a> {
+    pub(super) base: &'a Path,
+    pub(super) lookup: Lookup,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) values: Vec<Value>,
+    /// Dotted keys that are there under a wrong name.
+    pub(super) misspelt: BTreeSet<String>,
+    /// Every key that was asked for, with the name of its group: the schema as the code has it.
+    #[cfg(test)]
+    pub(super) asked: BTreeSet<(&'static str, &'static str)>,
+    pub(super) in_default: bool,
+}
+
+/// A leaf that was read.
+pub(super) struct Value {
+    pub(super) key: String,
+    pub(super) shown: String,
+    /// `None` for a default.
+    pub(super) span: Option<Span>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(base: &'a Path, lookup: Lookup) -> Reader<'a> {
+        Reader {
+            base,
+            lookup,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            values: Vec::new(),
+            misspelt: BTreeSet::new(),
+            #[cfg(test)]
+            asked: BTreeSet::new(),
+            in_default: false,
+        }
+    }
+
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    pub(super) fn warn(&mut self, warning: Problem) {
+        self.warnings.push(warning);
+    }
+
+    /// Drops what only follows from a misspelt key. To be called when everything is read.
+    pub(super) fn drop_consequences(&mut self) {
+        let misspelt = &self.misspelt;
+        self.problems.retain(|problem| problem.missing.as_ref().is_none_or(|key| !misspelt.contains(key)));
+    }
+
+    /// Notes the value of a leaf.
+    pub(super) fn note(&mut self, key: &str, node: &Node, shown: impl Into<String>) {
+        let span = if self.in_default { None } else { Some(node.span.clone()) };
+        self.values.push(Value { key: key.to_owned(), shown: shown.into(), span });
+    }
+
+    /// Notes a default that depends on other values.
+    pub(super) fn note_default(&mut self, key: &str, shown: impl Into<String>) {
+        self.values.push(Value { key: key.to_owned(), shown: shown.into(), span: None });
+    }
+
+    /// Notes that another kind of value belongs here.
+    pub(super) fn wrong_kind<T>(&mut self, node: &Node, wanted: &str, example: &str) -> Read<T> {
+        let problem =
+            Problem::at(node.span.clone(), format!("{wanted} is expected here, not {}", node.kind_in_words()));
+        self.problem(problem.help(format!("write, for example, {example}")));
+        None
+    }
+
+    /// The entries of a group whose entries have names. `what` is the group's name, which may be left out in the text.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, path: &str, what: &'static str) -> Read<Fields<'n>> {
+        let Kind::Group { name, fields } = &node.kind else {
+            return self.wrong_kind(node, &format!("`{what}(…)`"), &format!("`{what}(key: value, …)`"));
+        };
+        if let Some(name) = name
+            && name != what
+        {
+            let problem = Problem::at(node.span.clone(), format!("`{what}(…)` is expected here, not `{name}(…)`"));
+            self.problem(problem.help(format!("write `{what}(…)`, or leave the name out: `(…)`")));
+            return None;
+        }
+        Some(Fields::collect(self, fields, &node.span, path, what))
+    }
+
+    /// A variant: its word, and what stands in its parentheses. `known` are the words that this place knows.
+    pub(super) fn variant<'n>(&mut self, node: &'n Node, known: &[&'static str]) -> Read<Variant<'n>> {
+        let (name, fields): (&str, &[Field]) = match &node.kind {
+            Kind::Word(word) => (word, &[]),
+            Kind::Group { name: Some(name), fields } => (name, fields),
+            _ => {
+                return self.wrong_kind(node, &format!("one of {}", in_words(known)), &format!("`{}`", known.first()?));
+            }
+        };
+        match known.iter().find(|word| **word == name) {
+            Some(word) => Some(Variant { word, node, fields, bare: matches!(node.kind, Kind::Word(_)) }),
+            None => {
+                let span = node.span.start..node.span.start + name.len();
+                let problem = Problem::at(span, format!("`{name}` is not known here"));
+                self.problem(match nearest(name, known.iter().copied()) {
+                    Some(word) => problem.help(format!("did you mean `{word}`?")),
+                    None => problem.help(format!("known here: {}", in_words(known))),
+                });
+                None
+            }
+        }
+    }
+
+    /// The entries of a variant whose entries have names.
+    pub(super) fn variant_fields<'n>(&mut self, variant: &Variant<'n>, path: &str) -> Fields<'n> {
+        Fields::collect(self, variant.fields, &variant.node.span, path, variant.word)
+    }
+
+    /// The one value in a variant's parentheses.
+    pub(super) fn payload<'n>(&mut self, variant: &Variant<'n>, example: &str) -> Read<&'n Node> {
+        match variant.fields {
+            [Field { label: None, value }] => Some(value),
+            _ => {
+                let message = format!("`{}` takes one value in parentheses", variant.word);
+                self.problem(Problem::at(variant.node.span.clone(), message).help(format!("write `{example}`")));
+                None
+            }
+        }
+    }
+
+    /// Says so if a bare word got parentheses.
+    pub(super) fn no_payload(&mut self, variant: &Variant<'_>) -> Read<()> {
+        if variant.bare {
+            return Some(());
+        }
+        let message = format!("`{}` takes nothing in parentheses", variant.word);
+        self.problem(Problem::at(variant.node.span.clone(), message).help(format!("write `{}`", variant.word)));
+        None
+    }
+
+    /// A list of `least` to `most` entries. Wrong entries are noted and make the whole list `None`.
+    pub(super) fn list<T>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        (least, most): (usize, usize),
+        mut read: impl FnMut(&mut Reader<'_>, &Node, &str) -> Read<T>,
+    ) -> Read<Vec<T>> {
+        let Kind::List(items) = &node.kind else {
+            return self.wrong_kind(node, "a list", "`[…, …]`");
+        };
+        if items.len() < least {
+            let message =
+                if items.is_empty() { "this list is empty".to_owned() } else { "this list is too short".to_owned() };
+            self.problem(Problem::at(node.span.clone(), message).help(format!("at least {least} is needed")));
+            return None;
+        }
+        if items.len() > most {
+            let message = format!("this list has {} entries, at most {most} are allowed", items.len());
+            self.problem(Problem::at(node.span.clone(), message));
+            return None;
+        }
+        if items.is_empty() {
+            self.note(path, node, "[]");
+        }
+        let read: Vec<Read<T>> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| read(self, item, &format!("{path}[{}]", item_name(item, index))))
+            .collect();
+        read.into_iter().collect()
+    }
+}
+
+/// Names an entry of a list: by its `name` if it has one, else by its number from 1.
+pub(super) fn item_name(item: &Node, index: usize) -> String {
+    if let Kind::Group { fields, .. } = &item.kind {
+        for field in fields {
+            if let (Some(label), Kind::Text(name)) = (&field.label, &field.value.kind)
+                && label.name == "name"
+            {
+                return name.clone();
+            }
+        }
+    }
+    (index + 1).to_string()
+}
+
+/// A variant as it stands in the text.
+pub(super) struct Variant<'n> {
+    pub(super) word: &'static str,
+    pub(super) node: &'n Node,
+    pub(super) fields: &'n [Field],
+    bare: bool,
+}
+
+pub(super) fn in_words(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
