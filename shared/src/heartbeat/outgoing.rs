@@ -88,19 +88,17 @@ impl Outgoing {
 
     /// One packet on every path, if there is something to say.
     pub(super) fn send_round(&self, buffer: &mut Vec<u8>) {
-        if let Some(round) = self.state().round(None, false) {
-            for path in 0..self.paths.len() {
-                self.send(&round, path, buffer, &self.counters.sent);
-            }
+        let Some(round) = self.state().round(None, false) else { return };
+        for path in 0..self.paths.len() {
+            self.send(&round, path, buffer, &self.counters.sent);
         }
     }
 
     /// Shows a peer that does not echo this host's nonce yet what it has to echo. The regular beats are not used for
     /// that: recorded beats that someone plays again must not take the right echo out of them.
     pub(super) fn answer(&self, path: usize, to: Addressee) {
-        if let Some(round) = self.state().round(Some(to), false) {
-            self.send(&round, path, &mut Vec::with_capacity(PACKET_BYTES_MAX), &self.counters.answered);
-        }
+        let Some(round) = self.state().round(Some(to), false) else { return };
+        self.send(&round, path, &mut Vec::with_capacity(PACKET_BYTES_MAX), &self.counters.answered);
     }
 
     /// The last round, twice, for it is never repeated; after it nothing is sent.
