@@ -3,5 +3,6 @@
 
 pub mod judge;
 pub mod lab;
+pub mod pair;
 pub mod program;
 pub mod wait;
