@@ -78,6 +78,7 @@ fn needs<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: impl Into<Stri
 /// # Errors
 /// When it cannot start: see [`DriverError`].
 pub async fn run(settings: Settings) -> Result<(), DriverError> {
+    host::name_process(settings.role);
     let path = settings.config.clone();
     let loaded = tokio::task::spawn_blocking(move || config::load(&path))
         .await
