@@ -113,6 +113,12 @@ impl Host {
         disk.join("elsewhere").join(path.trim_start_matches('/'))
     }
 
+    /// The folder with the outputs of all that was run on the host.
+    #[must_use]
+    pub fn output_folder(&self) -> PathBuf {
+        self.folder.join("output")
+    }
+
     /// Powers the host: new boot id, no processes, empty `/run`, the same disk.
     ///
     /// # Errors

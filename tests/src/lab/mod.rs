@@ -67,7 +67,15 @@ impl Lab {
             not_run(test, "needs root, to make network and mount namespaces")?;
             return Ok(None);
         }
-        let ground = Arc::new(Ground::new()?);
+        Lab::within(&std::env::temp_dir()).map(Some)
+    }
+
+    /// Makes a lab with its folder in this one, as root.
+    ///
+    /// # Errors
+    /// When a namespace or a mount is refused.
+    pub fn within(folder: &Path) -> Result<Lab> {
+        let ground = Arc::new(Ground::new(folder)?);
         let switch = Host::new(&ground, "switch", 1, false)?;
         switch.boot_alone()?;
         for cable in [Cable::Service, Cable::Heartbeat] {
@@ -80,7 +88,7 @@ impl Lab {
             host.boot()?;
             anyhow::Ok(host)
         });
-        Ok(Some(Lab { cfg1: cfg1?, cfg2: cfg2?, balancer: balancer?, client: client?, _switch: switch, ground }))
+        Ok(Lab { cfg1: cfg1?, cfg2: cfg2?, balancer: balancer?, client: client?, _switch: switch, ground })
     }
 
     /// The lab's own folder: hosts' disks, outputs, raw logs of the judges. Gone with the lab.
@@ -119,9 +127,10 @@ pub fn not_run(test: &str, why: &str) -> Result<()> {
 }
 
 impl Ground {
-    fn new() -> Result<Ground> {
+    fn new(place: &Path) -> Result<Ground> {
         static LABS: AtomicU32 = AtomicU32::new(0);
-        let folder = tempfile::Builder::new().prefix("failover-lab-").tempdir().context("make the lab's folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("failover-lab-").tempdir_in(place).context("make the lab's folder")?;
         std::fs::create_dir(folder.path().join("store"))?;
         let name = format!("failover-lab-{}-{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         let cgroup = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]

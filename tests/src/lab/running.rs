@@ -97,6 +97,12 @@ impl Running {
         read(&self.out)
     }
 
+    /// The file that its standard output goes to.
+    #[must_use]
+    pub fn stdout_file(&self) -> &Path {
+        &self.out
+    }
+
     /// What it has written to standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {

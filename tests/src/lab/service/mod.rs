@@ -3,5 +3,6 @@
 
 pub mod dovecot;
 pub mod haproxy;
+pub mod pair;
 pub mod scripts;
 pub mod ssh;
