@@ -106,6 +106,9 @@ impl Node {
                 "the peer is heard: the pair decides together; by hand: failoverctl takeover / takeback".to_string()
             );
         }
+        if let Some(answering) = &self.answering {
+            return Err(format!("{} ({})", Rule::WithheldAnswering.sentence(), answering.request));
+        }
         if !self.policy.proof_operator {
             return Err(
                 "proof_of_stop does not list Operator, so a person's word does not start the service".to_string()
@@ -118,7 +121,9 @@ impl Node {
         let request = RequestId { incarnation: self.incarnation, number: self.next_request };
         self.next_request += 1;
         let evidence = Evidence::Command { by: by.clone(), reason };
-        let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
+        // The peer may have claimed one epoch that this host never heard of: the new one must lie above it.
+        let epoch = self.record.highest.next_for(self.policy.role.peer());
+        let attempt = Attempt { request, evidence, epoch, began: now };
         self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
         Ok("starting the service here, on your word that the other host does not run it".to_string())
     }

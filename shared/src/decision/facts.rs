@@ -23,9 +23,8 @@ impl Node {
         self.peer.heard_at = Some(now);
         self.freshness_restarted = false;
         self.told.remove(&PageKind::NobodyActive);
-        self.learn_epoch(beat.epoch);
         self.compare_digests(now, beat.digest, out);
-        self.learn_moves(&beat, out);
+        self.learn_numbers(&beat, out);
         self.peer.beat = Some(beat);
     }
 
@@ -46,12 +45,15 @@ impl Node {
         }
     }
 
-    /// Automatic moves and their acknowledgements are numbers that only grow, so both hosts can simply keep the larger.
-    fn learn_moves(&mut self, beat: &Beat, out: &mut Vec<Action>) {
-        let (automatic, acknowledged) = (self.record.automatic, self.record.acknowledged);
+    /// Epochs, automatic moves and their acknowledgements only grow, so both hosts simply keep the larger. They are made
+    /// durable: a host that boots alone must not claim an epoch below one that its peer had.
+    fn learn_numbers(&mut self, beat: &Beat, out: &mut Vec<Action>) {
+        let Record { highest, automatic, acknowledged, .. } = self.record;
+        self.learn_epoch(beat.epoch);
         self.record.automatic = automatic.max(beat.automatic);
         self.record.acknowledged = acknowledged.max(beat.acknowledged);
-        if (automatic, acknowledged) != (self.record.automatic, self.record.acknowledged) {
+        let now = &self.record;
+        if (highest, automatic, acknowledged) != (now.highest, now.automatic, now.acknowledged) {
             self.persist(self.record.phase.clone(), out);
         }
     }

@@ -17,6 +17,8 @@ mod record;
 mod rule;
 mod state;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod turn;
 mod types;
