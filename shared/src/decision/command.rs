@@ -121,9 +121,7 @@ impl Node {
         let request = RequestId { incarnation: self.incarnation, number: self.next_request };
         self.next_request += 1;
         let evidence = Evidence::Command { by: by.clone(), reason };
-        // The peer may have claimed one epoch that this host never heard of: the new one must lie above it.
-        let epoch = self.record.highest.next_for(self.policy.role.peer());
-        let attempt = Attempt { request, evidence, epoch, began: now };
+        let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
         self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
         Ok("starting the service here, on your word that the other host does not run it".to_string())
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
 use super::node::Node;
-use super::peer::Beat;
+use super::peer::{Beat, Duty};
 use super::policy::Policy;
 use super::record::Record;
 use super::rule::Rule;
@@ -25,7 +25,26 @@ impl Node {
         self.told.remove(&PageKind::NobodyActive);
         self.compare_digests(now, beat.digest, out);
         self.learn_numbers(&beat, out);
+        self.learn_duty(now, &beat);
         self.peer.beat = Some(beat);
+    }
+
+    /// Another turn of the peer's as the active host begins, or ends.
+    fn learn_duty(&mut self, now: Millis, beat: &Beat) {
+        let known = self.peer.beat.as_ref().is_some_and(|known| known.owned == beat.owned);
+        if !known || !matches!(beat.duty, Duty::Starting | Duty::Active) {
+            self.peer.active_since = None;
+            self.peer.passed = false;
+        }
+        if beat.duty == Duty::Active {
+            self.peer.active_since.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn remote_verdict(&mut self, verdict: Verdict) {
+        self.facts.remote = verdict;
+        let its_turn = self.peer.beat.as_ref().is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active));
+        self.peer.passed |= its_turn && verdict == Verdict::Passed;
     }
 
     fn compare_digests(&mut self, now: Millis, theirs: u64, out: &mut Vec<Action>) {
@@ -146,7 +165,7 @@ impl Node {
         let Some(beat) = self.heard() else { return false };
         match self.state {
             State::Active { .. } => self.facts.local == Verdict::Passed && beat.ready,
-            State::Standby => self.is_ready() && beat.duty == super::Duty::Active && beat.verdict == Verdict::Passed,
+            State::Standby => self.is_ready() && beat.duty == Duty::Active && beat.verdict == Verdict::Passed,
             State::Passive { .. }
             | State::Suspect { .. }
             | State::Requesting { .. }

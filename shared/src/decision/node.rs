@@ -54,6 +54,10 @@ pub(super) struct Peer {
     pub(super) heard_at: Option<Millis>,
     /// Silent on all paths longer than δ. Only `TurnEnded` sets it, after every socket was read.
     pub(super) silent: bool,
+    /// Since when it is known to be active in the epoch that it owns.
+    pub(super) active_since: Option<Millis>,
+    /// The own checks of its service have passed since then: a failure after that is news, not the time before.
+    pub(super) passed: bool,
 }
 
 /// What is known of everything else.
@@ -125,7 +129,7 @@ impl Node {
             Event::LoopLate(late) => self.loop_was_late(now, late, out),
             Event::Beat(beat) => self.hear(now, beat, out),
             Event::LocalVerdict(verdict) => self.local_verdict(now, verdict, out),
-            Event::RemoteVerdict(verdict) => self.facts.remote = verdict,
+            Event::RemoteVerdict(verdict) => self.remote_verdict(verdict),
             Event::ThroughVerdict(verdict) => self.facts.through = verdict,
             Event::References { answering, of, link_up } => self.references(now, answering, of, link_up, out),
             Event::Readiness(reasons) => self.facts.not_ready = Some(reasons),

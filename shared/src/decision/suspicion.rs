@@ -25,7 +25,7 @@ impl Node {
         let Some(beat) = self.heard() else { return };
         let evidence = match (beat.duty, beat.verdict) {
             (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
-            (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(),
+            (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(now),
             (Duty::Standby, _) => return self.consider_idle_pair(now, out),
             (Duty::Passive | Duty::Requesting | Duty::Starting | Duty::Stopping | Duty::Stopped | Duty::Held, _) => {
                 None
@@ -39,7 +39,12 @@ impl Node {
     }
 
     /// The own checks of the peer's service, unless the balancer still reaches it: then only the way from here is bad.
-    fn remote_failure(&self) -> Option<(Evidence, Rule)> {
+    /// A verdict that is older than the peer's turn as the active host speaks of the time before it.
+    fn remote_failure(&self, now: Millis) -> Option<(Evidence, Rule)> {
+        let old_enough = self.peer.active_since.is_some_and(|since| now.since(since) >= Policy::FIRST_CHECK_MS);
+        if !self.peer.passed && !old_enough {
+            return None;
+        }
         match (self.facts.remote, self.facts.through) {
             (Verdict::Failed(symptom), Verdict::Failed(_) | Verdict::Unknown) => {
                 Some((Evidence::RemoteCheck(symptom), Rule::DemandRemoteCheck))

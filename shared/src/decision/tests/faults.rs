@@ -228,7 +228,8 @@ impl World {
         }
         if core::mem::take(&mut host.tear) {
             host.disk = None;
-            self.judge.forgets(index);
+            self.judge.forgotten(&self.hosts);
+            self.tell(|| alloc::format!("{} forgets", role(index)));
         }
         self.after(20, 8_000, Item::DaemonStarts(index));
     }

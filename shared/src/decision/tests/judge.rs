@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use crate::decision::{Epoch, PageKind, Phase, Proof, RequestId, Role, State, StateName};
+use crate::decision::{Epoch, Node, PageKind, Phase, Proof, RequestId, Role, State, StateName};
 
 use super::host::Host;
 
@@ -24,7 +24,8 @@ pub(super) struct Judge {
     owner_of: BTreeMap<Epoch, Role>,
     highest_started: Epoch,
     owned: [Epoch; 2],
-    forgot: [bool; 2],
+    /// The highest epoch that a host knew before the claim it is at.
+    known: [Epoch; 2],
 }
 
 impl Judge {
@@ -85,10 +86,13 @@ impl Judge {
         }
         let doubled = host.may_write();
         self.must(!doubled, || format!("the {} starts epoch {epoch} while something runs there already", host.role));
-        // Where both forgot, no one is left who knows.
-        let (highest, excused) = (self.highest_started, self.excused || self.forgot == [true; 2]);
-        let newer = epoch > highest;
-        self.must(newer || excused, || format!("the {} starts epoch {epoch} after {highest}", host.role));
+        // A host that starts without its peer's answer can only stay above what it knows itself.
+        let acknowledged = matches!(
+            host.node().map(Node::state),
+            Some(State::Starting { proof: Proof::Ack { .. }, .. } | State::Claimed { proof: Proof::Ack { .. }, .. })
+        );
+        let below = if acknowledged { self.highest_started } else { self.known[usize::from(host.role == Role::Slave)] };
+        self.must(epoch > below, || format!("the {} starts epoch {epoch} after {below}", host.role));
         self.highest_started = self.highest_started.max(epoch);
     }
 
@@ -127,17 +131,22 @@ impl Judge {
         let before = self.owned[index];
         self.must(owned >= before, || format!("the {} owned epoch {before}, now {owned}", host.role));
         self.owned[index] = owned;
+        if !matches!(after, StateName::Claimed | StateName::Starting) {
+            self.known[index] = node.record().highest;
+        }
     }
 
     /// A daemon begins with what its disk remembers; a claim that was not durable never was.
     pub(super) fn remembers(&mut self, index: usize, owned: Epoch) {
         self.owned[index] = owned;
+        self.known[index] = owned;
     }
 
-    /// The state is found torn.
-    pub(super) fn forgets(&mut self, index: usize) {
+    /// A state was torn. What no disk remembers any more, no host can keep to.
+    pub(super) fn forgotten(&mut self, hosts: &[Host; 2]) {
         self.saw("state torn");
-        self.forgot[index] = true;
+        let known = hosts.iter().filter_map(|host| host.disk.as_ref()).map(|record| record.highest).max();
+        self.highest_started = self.highest_started.min(known.unwrap_or_default());
     }
 
     pub(super) fn paged(&mut self, kind: PageKind) {

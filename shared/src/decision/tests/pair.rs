@@ -89,7 +89,7 @@ fn settled(world: &World) -> bool {
 fn explain(seed: u64, judge: &Judge) -> String {
     let world = schedule(seed, true);
     let trace = world.trace.unwrap_or_default();
-    let tail = trace[trace.len().saturating_sub(120)..].join("\n");
+    let tail = trace[trace.len().saturating_sub(400)..].join("\n");
     let breach = judge.breach.clone().unwrap_or_default();
     format!(
         "{tail}\n\nseed {seed}: {breach}\npolicy: {:?}\nto repeat: FAILOVER_SEED={seed} cargo test -p failover-shared --lib decision::tests::pair",
