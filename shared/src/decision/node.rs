@@ -35,6 +35,8 @@ pub struct Node {
     pub(super) tilt_until: Option<Millis>,
     pub(super) freshness_restarted: bool,
     pub(super) answering: Option<Answering>,
+    /// When a stop was acknowledged last: the peer may start on that while this host cannot hear it.
+    pub(super) let_go_at: Option<Millis>,
     pub(super) next_operation: u64,
     pub(super) next_request: u32,
     pub(super) refused_until: Millis,
@@ -107,6 +109,7 @@ impl Node {
             tilt_until: None,
             freshness_restarted: false,
             answering: None,
+            let_go_at: None,
             next_operation: 1,
             next_request: 1,
             refused_until: Millis(0),

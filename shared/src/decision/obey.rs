@@ -138,6 +138,7 @@ impl Node {
     pub(super) fn answer_written(&mut self, now: Millis, durable: bool, out: &mut Vec<Action>) {
         let Some(Answering { request, epoch, verified: Some(means), .. }) = self.answering.take() else { return };
         let answer = if durable {
+            self.let_go_at = Some(now);
             self.note(now, Rule::AnsweredNotRunning, &format!("demand {request}"), out);
             let forced = match &self.record.phase {
                 Phase::Stopped { forced, .. } => forced.clone(),
@@ -227,6 +228,7 @@ impl Node {
             return self.stop_failed(now, epoch, Rule::StopNotDurable.sentence().into(), answer_to, out);
         }
         if let Some(request) = answer_to {
+            self.let_go_at = Some(now);
             out.push(Action::Answer { request, answer });
         }
     }

@@ -284,7 +284,7 @@ impl StateName {
             S::Proving => &[S::Standby, S::TakeoverBlocked, S::Claimed, S::Stopped],
             S::TakeoverBlocked => &[S::Standby, S::Claimed, S::Stopped],
             S::Claimed => &[S::Starting, S::Standby, S::FailedStart, S::Stopped],
-            S::Starting => &[S::Active, S::Stopping, S::Stopped],
+            S::Starting => &[S::Active, S::Stopping],
             S::Active => &[S::Stopping, S::Stopped],
             S::Stopping => &[S::Stopped, S::FailedStart, S::FailedStop],
             S::Stopped => &[S::Standby, S::FailedStop, S::Requesting, S::ExclusivityError],

@@ -57,6 +57,8 @@ const ALL: [Fault; 18] = [
 pub(super) struct Faults {
     enabled: Vec<Fault>,
     mean_gap_ms: u64,
+    /// How often a transition is followed by a fault at once.
+    company_percent: u64,
     pub(super) blind_percent: u64,
     pub(super) slow_disk_percent: u64,
     pub(super) wrong_word_percent: u64,
@@ -68,7 +70,8 @@ impl Faults {
         let enabled = ALL.into_iter().filter(|_| random.percent(share)).collect();
         Faults {
             enabled,
-            mean_gap_ms: random.between(400, 8_000),
+            mean_gap_ms: random.between(400, 12_000),
+            company_percent: random.between(0, 25),
             blind_percent: if random.percent(10) { 20 } else { 0 },
             slow_disk_percent: if random.percent(20) { 15 } else { 0 },
             wrong_word_percent: if random.percent(5) { 50 } else { 0 },
@@ -94,8 +97,21 @@ impl World {
         }
         let gap = self.faults.mean_gap_ms;
         self.after(0, gap * 2, Item::FaultDue);
+        self.strike_any();
+    }
+
+    /// Most of what can go wrong goes wrong within moments of a change of state.
+    pub(super) fn keep_company(&mut self) {
+        if !self.healed && self.random.percent(self.faults.company_percent) {
+            self.after(0, 700, Item::Strike);
+        }
+    }
+
+    pub(super) fn strike_any(&mut self) {
+        if self.healed || self.faults.enabled.is_empty() {
+            return;
+        }
         let fault = self.faults.enabled[self.random.below(self.faults.enabled.len() as u64) as usize];
-        // Faults like company: most strike where something is going on.
         let host = self.random.below(2) as usize;
         self.tell(|| alloc::format!("---- {fault:?} on the {}", role(host)));
         self.strike(fault, host);

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use crate::decision::{Epoch, Node, PageKind, Phase, Proof, RequestId, Role, State, StateName};
+use crate::decision::{Epoch, Evidence, Node, PageKind, Phase, Proof, RequestId, Role, State, StateName};
 
 use super::host::Host;
 
@@ -109,6 +109,12 @@ impl Judge {
             Proof::Timeout => (true, "takeover by time-out"),
         };
         self.saw(name);
+        if before == StateName::TakeoverBlocked {
+            self.saw("block resolved by a proof");
+        }
+        if attempt.evidence == Evidence::RollBack {
+            self.saw("rolled back");
+        }
         self.must(given, || format!("a claim rests on a proof that nobody gave: {proof:?}"));
         self.excused |= matches!(proof, Proof::Timeout);
         match proof {
@@ -118,11 +124,12 @@ impl Judge {
         }
     }
 
-    /// After each step.
-    pub(super) fn stepped(&mut self, index: usize, before: StateName, host: &Host) {
-        let Some(node) = host.node() else { return };
+    /// After each step. Tells whether it changed the state.
+    pub(super) fn stepped(&mut self, index: usize, before: StateName, host: &Host) -> bool {
+        let Some(node) = host.node() else { return false };
         let after = node.state().name();
-        if before != after {
+        let changed = before != after;
+        if changed {
             self.transitions.insert((before, after));
             self.saw(name_of(after));
         }
@@ -134,6 +141,7 @@ impl Judge {
         if !matches!(after, StateName::Claimed | StateName::Starting) {
             self.known[index] = node.record().highest;
         }
+        changed
     }
 
     /// A daemon begins with what its disk remembers; a claim that was not durable never was.

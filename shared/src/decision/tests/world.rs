@@ -38,6 +38,7 @@ pub(super) enum Item {
     DaemonStarts(usize),
     Thaws(usize),
     FaultDue,
+    Strike,
     FaultEnds(super::faults::Fault, usize),
     Person,
 }
@@ -134,6 +135,7 @@ impl World {
             Item::DaemonStarts(host) => self.daemon_starts(host),
             Item::Thaws(host) => self.thaws(host),
             Item::FaultDue => self.fault_due(),
+            Item::Strike => self.strike_any(),
             Item::FaultEnds(fault, host) => self.fault_ends(fault, host),
             Item::Person => self.person_comes(),
         }
@@ -228,7 +230,9 @@ impl World {
             let after = after.clone();
             self.tell(|| format!("{} {before:?} + {line} -> {after:?}", role(index)));
         }
-        self.judge.stepped(index, before, &self.hosts[index]);
+        if self.judge.stepped(index, before, &self.hosts[index]) {
+            self.keep_company();
+        }
         self.do_all(index, out);
     }
 
