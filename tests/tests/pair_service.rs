@@ -49,7 +49,9 @@ fn a_dovecot_that_hangs_is_seen_by_the_dialogue_and_taken_over_after_the_ladder(
     let test = "a_dovecot_that_hangs_is_seen_by_the_dialogue_and_taken_over_after_the_ladder";
     let Some(pair) = Pair::begin(test, &Setup::default())? else { return Ok(()) };
     let watch = Watch::begin(&pair.lab)?;
-    for name in ["dovecot", "pop3-login", "pop3", "imap-login", "imap", "auth", "anvil", "log", "config", "lmtp", "stats"] {
+    for name in
+        ["dovecot", "pop3-login", "pop3", "imap-login", "imap", "auth", "anvil", "log", "config", "lmtp", "stats"]
+    {
         pair.lab.cfg1.signal(name, Signal::SIGSTOP)?;
     }
     pair.wait_active(Role::Slave)?;

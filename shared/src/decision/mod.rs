@@ -18,6 +18,8 @@ mod rule;
 mod state;
 mod suspicion;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod turn;
 mod types;

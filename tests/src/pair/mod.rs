@@ -108,8 +108,12 @@ impl Pair {
     /// When there is no such process.
     pub fn signal_daemon(&self, role: Role, signal: Signal) -> Result<()> {
         let name = format!("failover-{role}");
-        let mut found: Vec<_> =
-            self.host(role).processes()?.into_iter().filter(|process| process.name == name[..name.len().min(15)]).collect();
+        let mut found: Vec<_> = self
+            .host(role)
+            .processes()?
+            .into_iter()
+            .filter(|process| process.name == name[..name.len().min(15)])
+            .collect();
         // The guardian is the older one, with the lower number.
         found.sort_by_key(|process| process.outside.as_raw());
         let daemon = found.get(1).with_context(|| format!("no daemon under a guardian on the {role}: {found:?}"))?;
