@@ -11,6 +11,7 @@ mod moving;
 mod order;
 mod out;
 mod status;
+mod views;
 mod why;
 
 use std::io::{ErrorKind, Write};
