@@ -12,6 +12,8 @@ pub mod child;
 #[cfg(feature = "acting")]
 pub mod config;
 #[cfg(feature = "acting")]
+pub mod guardian;
+#[cfg(feature = "acting")]
 pub mod notify;
 #[cfg(feature = "acting")]
 pub mod rcmd;
