@@ -154,10 +154,10 @@ impl<F: FnMut() -> Command> Guardian<F> {
 
     /// Signals the daemon. It is not reaped yet, so its number is nobody else's.
     fn signal(&self, signal: Signal) {
-        if let Some((pid, _)) = self.child {
-            if let Err(error) = kill(pid, signal) {
-                tracing::error!(%error, %signal, %pid, "the daemon could not be signalled");
-            }
+        if let Some((pid, _)) = self.child
+            && let Err(error) = kill(pid, signal)
+        {
+            tracing::error!(%error, %signal, %pid, "the daemon could not be signalled");
         }
     }
 
@@ -173,11 +173,11 @@ impl<F: FnMut() -> Command> Guardian<F> {
                 Ok(_) | Err(nix::Error::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if let Some((child, started)) = self.child {
-                if child == pid {
-                    self.child = None;
-                    daemon = Some((died, started.elapsed()));
-                }
+            if let Some((child, started)) = self.child
+                && child == pid
+            {
+                self.child = None;
+                daemon = Some((died, started.elapsed()));
             }
         }
     }
@@ -196,13 +196,13 @@ impl<F: FnMut() -> Command> Guardian<F> {
     }
 
     fn lose_patience(&mut self) {
-        if let Some((told, patience)) = self.stop {
-            if patience <= Instant::now() {
-                tracing::error!(%told, "the daemon did not end in time and is killed; the service is left as it is");
-                self.signal(Signal::SIGKILL);
-                // Asked again, should even this take its time.
-                self.stop = Some((told, Instant::now() + self.pace.stop_limit));
-            }
+        if let Some((told, patience)) = self.stop
+            && patience <= Instant::now()
+        {
+            tracing::error!(%told, "the daemon did not end in time and is killed; the service is left as it is");
+            self.signal(Signal::SIGKILL);
+            // Asked again, should even this take its time.
+            self.stop = Some((told, Instant::now() + self.pace.stop_limit));
         }
     }
 }
