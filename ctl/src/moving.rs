@@ -196,7 +196,7 @@ impl Journals {
             None => theirs.retain(|entry| entry.written.utc >= self.began),
         }
         if let Some(newest) = theirs.last() {
-            self.peer_after = Some(newest.sequence);
+            self.peer_after = Some(newest.written.sequence);
         }
         entry::merge(ours, theirs)
     }

@@ -40,7 +40,7 @@ async fn decisions(daemon: &Daemon, status: &Status, count: u32, out: &mut Out<'
     }
     for entry in decided.into_iter().skip(first) {
         out.line(format!("{}  {}", entry.written.utc.strftime("%F %T%.3fZ"), out.paint(Tone::Strong, &entry.host)))?;
-        let sentence = entry.rule().map_or(entry.written.text.as_str(), Rule::sentence);
+        let sentence = entry.rule().map_or(entry.written.text.as_str(), |rule| rule.sentence());
         let name = entry.field("rule").map(|name| format!(" [{name}]")).unwrap_or_default();
         out.folded("  rule", 12, &format!("{sentence}{name}"))?;
         for evidence in entry.evidence() {

@@ -28,8 +28,6 @@ pub mod journal;
 #[cfg(feature = "acting")]
 pub mod key;
 #[cfg(feature = "acting")]
-pub mod guardian;
-#[cfg(feature = "acting")]
 pub mod notify;
 #[cfg(feature = "acting")]
 pub mod process;
