@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 pub(crate) const LOOK_LIMIT: Duration = Duration::from_millis(800);
 /// What the daemon first asks its peer for, while the operator waits for a screen.
 pub(crate) const PEER_LOOK_LIMIT: Duration = Duration::from_millis(150);
+/// Two journals. The daemon gives its peer 800 ms.
+pub(crate) const HISTORY_LIMIT: Duration = Duration::from_secs(2);
 /// A command, which may travel to the peer, or look at the whole host before it is answered.
 pub(crate) const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 

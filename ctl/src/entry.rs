@@ -2,68 +2,64 @@
 
 use failover_shared::control::Request;
 use failover_shared::decision::{Millis, Rule};
+use failover_shared::journal;
 use failover_shared::status::Status;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::daemon::{Daemon, DaemonError, LOOK_LIMIT};
+use crate::daemon::{Daemon, DaemonError, HISTORY_LIMIT};
 use crate::out::harmless;
 
-/// One entry, as the daemon gives it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One entry, and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Entry {
-    /// Whose it is. The daemon leaves it out; it is filled in when two journals are merged.
-    #[serde(default)]
     pub(crate) host: String,
-    /// Counts the entries of its host, from 1.
-    pub(crate) sequence: u64,
-    /// When, by the host's wall clock.
-    pub(crate) utc: Timestamp,
-    /// When, by the host's clock since its kernel started. This one never jumps.
-    pub(crate) uptime_ms: u64,
-    /// `state`, `decision`, `step`, `page`, `command`, `balancer`, `check`, `daemon`.
-    pub(crate) kind: String,
-    /// In words.
-    pub(crate) text: String,
-    /// What belongs to the kind.
-    #[serde(default)]
-    pub(crate) fields: Map<String, Value>,
+    #[serde(flatten)]
+    pub(crate) written: journal::Entry,
 }
 
 impl Entry {
     /// A text among its fields.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).and_then(Value::as_str)
+        self.written.fields.get(name).and_then(Value::as_str)
     }
 
     /// A number among its fields.
-    pub(crate) fn number(&self, name: &str) -> Option<u64> {
-        self.fields.get(name).and_then(Value::as_u64)
+    fn number(&self, name: &str) -> Option<u64> {
+        self.written.fields.get(name).and_then(Value::as_u64)
     }
 
     /// The rule of a decision, where this version of the command knows it.
     pub(crate) fn rule(&self) -> Option<Rule> {
-        self.fields.get("rule").and_then(|name| Rule::deserialize(name).ok())
+        self.written.fields.get("rule").and_then(|name| Rule::deserialize(name).ok())
     }
 
     /// The evidence of a decision.
     pub(crate) fn evidence(&self) -> Vec<&str> {
-        let list = self.fields.get("evidence").and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).collect()
+        let list = self.written.fields.get("evidence").and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).filter(|text| !text.is_empty()).collect()
     }
 
     /// It in one line, without time and host.
     pub(crate) fn line(&self) -> String {
-        match self.kind.as_str() {
+        let text = &self.written.text;
+        let line = match self.written.kind.as_str() {
             "step" => self.step(),
-            _ => harmless(&self.text),
-        }
+            "decision" if !self.evidence().is_empty() => format!("{text} ({})", self.evidence().join("; ")),
+            "page" => format!("{text} {}", self.field("effect").unwrap_or_default()),
+            "command" => {
+                let by = self.field("by").map(|by| format!(", by {by}")).unwrap_or_default();
+                let answer = self.field("answer").map(|answer| format!(" - {answer}")).unwrap_or_default();
+                format!("{text}{by}{answer}")
+            }
+            _ => text.clone(),
+        };
+        harmless(&line)
     }
 
     fn step(&self) -> String {
         let (Some(list), Some(index), Some(of)) = (self.field("list"), self.number("index"), self.number("of")) else {
-            return harmless(&self.text);
+            return self.written.text.clone();
         };
         let command = self.field("command").unwrap_or_default();
         let ended = match (self.field("result"), self.number("duration_ms")) {
@@ -71,24 +67,20 @@ impl Entry {
             (Some(result), None) => result.to_string(),
             (Some(result), Some(spent)) => format!("{result} after {}", Millis(spent)),
         };
-        harmless(&format!("{list} {index}/{of} {command} {ended}"))
+        format!("{list} {index}/{of} {command} {ended}")
     }
 
     /// The last output of a step that did not go well. Of one that did, nobody needs it.
     pub(crate) fn complaint(&self) -> Option<Vec<String>> {
-        let failed = self.kind == "step" && self.field("result").is_some_and(|result| !went_well(result));
+        let failed = self.written.kind == "step" && self.field("result").is_some_and(|result| result != "exit 0");
         let tail = self.field("tail").filter(|tail| failed && !tail.trim().is_empty())?;
         Some(tail.lines().map(harmless).collect())
     }
 }
 
-fn went_well(result: &str) -> bool {
-    result == "ok" || result == "exit 0" || result == "passed" || result == "done"
-}
-
 /// The newest entries of this host.
 pub(crate) async fn own(daemon: &Daemon, host: &str, after: u64, count: u32) -> Result<Vec<Entry>, DaemonError> {
-    let entries: Vec<Entry> = daemon.ask(&Request::History { after, count }, LOOK_LIMIT).await?;
+    let entries: Vec<journal::Entry> = daemon.ask(&Request::History { after, count }, HISTORY_LIMIT).await?;
     Ok(of_host(entries, host))
 }
 
@@ -99,7 +91,7 @@ pub(crate) async fn of_peer(
     count: u32,
     limit: std::time::Duration,
 ) -> Result<Vec<Entry>, DaemonError> {
-    let entries: Vec<Entry> = daemon.ask(&Request::PeerHistory { count }, limit).await?;
+    let entries: Vec<journal::Entry> = daemon.ask(&Request::PeerHistory { count }, limit).await?;
     Ok(of_host(entries, host))
 }
 
@@ -110,7 +102,7 @@ pub(crate) async fn of_both(
     count: u32,
 ) -> Result<(Vec<Entry>, Option<String>), DaemonError> {
     let ours = own(daemon, &status.host, 0, count).await?;
-    let (theirs, missing) = match of_peer(daemon, &status.peer.host, count, LOOK_LIMIT).await {
+    let (theirs, missing) = match of_peer(daemon, &status.peer.host, count, HISTORY_LIMIT).await {
         Ok(theirs) => (theirs, None),
         Err(error) => (Vec::new(), Some(error.to_string().lines().next().unwrap_or_default().to_string())),
     };
@@ -127,7 +119,7 @@ pub(crate) fn merge(ours: Vec<Entry>, theirs: Vec<Entry>) -> Vec<Entry> {
     let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
     loop {
         let next = match (ours.peek(), theirs.peek()) {
-            (Some(our), Some(their)) if our.utc <= their.utc => ours.next(),
+            (Some(our), Some(their)) if our.written.utc <= their.written.utc => ours.next(),
             (_, Some(_)) => theirs.next(),
             (_, None) => ours.next(),
         };
@@ -138,9 +130,6 @@ pub(crate) fn merge(ours: Vec<Entry>, theirs: Vec<Entry>) -> Vec<Entry> {
     }
 }
 
-fn of_host(mut entries: Vec<Entry>, host: &str) -> Vec<Entry> {
-    for entry in &mut entries {
-        entry.host = host.to_string();
-    }
-    entries
+fn of_host(entries: Vec<journal::Entry>, host: &str) -> Vec<Entry> {
+    entries.into_iter().map(|written| Entry { host: host.to_string(), written }).collect()
 }

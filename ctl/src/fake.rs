@@ -1,6 +1,5 @@
 //! A daemon for tests: answers over a real control socket what the test tells it to.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use failover_shared::control::{Reply, Request, serve, socket_path};
@@ -44,11 +43,6 @@ impl Fake {
     /// It, as the command finds it.
     pub(crate) fn daemon(&self) -> Daemon {
         Daemon::find(self.folder.path(), None).unwrap()
-    }
-
-    /// Its run folder.
-    pub(crate) fn run_dir(&self) -> PathBuf {
-        self.folder.path().to_path_buf()
     }
 
     /// What it was asked so far.

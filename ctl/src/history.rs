@@ -47,7 +47,7 @@ pub(crate) async fn run(daemon: &Daemon, arguments: &Arguments, out: &mut Out<'_
         None => None,
     };
     if let Some(oldest) = oldest {
-        entries.retain(|entry| entry.utc >= oldest);
+        entries.retain(|entry| entry.written.utc >= oldest);
     }
     if arguments.json {
         for entry in &entries {
@@ -73,10 +73,10 @@ pub(crate) fn show(entry: &Entry, before: Option<&Entry>, out: &mut Out<'_>) -> 
     let delta = before.map_or(String::new(), |before| difference(before, entry));
     let head = format!(
         "{}  {}{}{}",
-        entry.utc.strftime("%F %T%.3fZ"),
+        entry.written.utc.strftime("%F %T%.3fZ"),
         pad(&delta, 11),
         pad(&entry.host, 9.max(entry.host.chars().count() + 1)),
-        pad(&out.paint(tone(&entry.kind), &entry.kind), 9)
+        pad(&out.paint(tone(&entry.written.kind), &entry.written.kind), 9)
     );
     out.folded(&head, TEXT_AT, &entry.line())?;
     for row in entry.complaint().into_iter().flatten() {
@@ -87,10 +87,10 @@ pub(crate) fn show(entry: &Entry, before: Option<&Entry>, out: &mut Out<'_>) -> 
 
 /// Of one host by its own clock, which never jumps; between hosts by their wall clocks, for want of better.
 fn difference(before: &Entry, entry: &Entry) -> String {
-    if before.host == entry.host && before.uptime_ms <= entry.uptime_ms {
-        return format!("+{}", Millis(entry.uptime_ms - before.uptime_ms));
+    if before.host == entry.host && before.written.uptime_ms <= entry.written.uptime_ms {
+        return format!("+{}", Millis(entry.written.uptime_ms - before.written.uptime_ms));
     }
-    let span = entry.utc.as_millisecond() - before.utc.as_millisecond();
+    let span = entry.written.utc.as_millisecond() - before.written.utc.as_millisecond();
     let sign = if span < 0 { '-' } else { '+' };
     format!("{sign}{}", Millis(span.unsigned_abs()))
 }

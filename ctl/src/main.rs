@@ -1,19 +1,25 @@
 //! The operator's command of a failover pair, the same on both hosts. It asks the daemon of its host over a unix socket
 //! and prints what it says; it decides nothing itself.
 
+mod check;
 mod daemon;
 mod entry;
 mod exit;
 #[cfg(test)]
 mod fake;
 mod history;
+mod import;
+mod init;
 mod moving;
 mod order;
 mod out;
+mod role;
+mod sheet;
 mod status;
+mod views;
 mod why;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,6 +78,16 @@ enum Command {
     History(history::Arguments),
     /// The last decisions with rule and evidence, and what is held back now
     Why(why::Arguments),
+    /// The sheet for bringing the service home: each step with the fact seen now and the command
+    FailbackSheet,
+    /// Make the first configuration, the shared key and both hosts' certificates, by asking or by flags
+    Init(init::Arguments),
+    /// Translate a configuration of CPMS (failover_config.txt); it is read, never run
+    Import(import::Arguments),
+    /// Every value in force, the longest outage for each fault, and what this host lacks
+    Check(check::Arguments),
+    /// Which role this host has: master, slave or none
+    Role(role::Arguments),
 }
 
 fn role(word: &str) -> Result<Role, String> {
@@ -104,7 +120,8 @@ fn run(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
 }
 
 async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
-    let daemon = Daemon::find(&arguments.run_dir, arguments.role);
+    let Arguments { config, role, .. } = arguments;
+    let daemon = Daemon::find(&arguments.run_dir, *role);
     match &arguments.command {
         Command::Status(flags) => status::run(daemon, flags, out).await,
         Command::Takeover(flags) => moving::run(&daemon?, Role::Slave, flags, out).await,
@@ -116,6 +133,15 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,
         Command::History(flags) => history::run(&daemon?, flags, out).await,
         Command::Why(flags) => why::run(&daemon?, flags, out).await,
+        Command::FailbackSheet => sheet::run(&daemon?, out).await,
+        Command::Init(flags) => {
+            let mut stdin = std::io::stdin().lock();
+            let asks = stdin.is_terminal();
+            init::run(config, flags, if asks { Some(&mut stdin) } else { None }, out)
+        }
+        Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
+        Command::Check(flags) => check::run(config, *role, flags, out),
+        Command::Role(flags) => role::run(config, *role, flags, out),
     }
 }
 

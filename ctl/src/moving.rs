@@ -18,7 +18,7 @@ use crate::entry::{self, Entry};
 use crate::exit::Exit;
 use crate::history;
 use crate::out::{Out, Tone};
-use crate::status::{self, Views};
+use crate::views::Views;
 
 /// Between two looks.
 const POLL_EVERY: Duration = Duration::from_millis(150);
@@ -65,7 +65,7 @@ pub(crate) async fn run(daemon: &Daemon, to: Role, arguments: &Arguments, out: &
         out.folded("", 9, not_tried)?;
         return Ok(Exit::Ok);
     }
-    let before = status::look(daemon).await?;
+    let before = Views::look(daemon).await?;
     let mut journals = Journals::begin(daemon, &before).await?;
     let answer = daemon.command(&request).await?;
     out.line(format!("accepted: {answer}"))?;
@@ -83,7 +83,7 @@ async fn follow(
     let mut last = String::from("the daemon has not answered since");
     let mut told_silent = false;
     loop {
-        match status::look(daemon).await {
+        match Views::look(daemon).await {
             Ok(views) => {
                 told_silent = false;
                 let news = journals.read(daemon, &views).await;
@@ -123,7 +123,7 @@ async fn follow(
 
 fn done(views: &Views, to: Role, epoch: String, spent: Duration, out: &mut Out<'_>) -> anyhow::Result<Exit> {
     let spent = Millis(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
-    let host = host_of(views, to);
+    let host = views.host(to);
     out.line(format!(
         "{} the service runs on {host} in epoch {epoch}, {spent} after the command",
         out.paint(Tone::Good, "done:")
@@ -154,11 +154,7 @@ fn doing(views: &Views, to: Role) -> String {
         }
     }
     let side = Side::of(views, to);
-    format!("{} is {}", host_of(views, to), side.word)
-}
-
-pub(crate) fn host_of(views: &Views, role: Role) -> &str {
-    if views.here.role == role { &views.here.host } else { &views.here.peer.host }
+    format!("{} is {}", views.host(to), side.word)
 }
 
 fn first_line(error: &impl std::fmt::Display) -> String {
@@ -181,10 +177,10 @@ impl Journals {
         let mut journals =
             Journals { began: Timestamp::now(), own_after: 0, peer_after: None, peer_pause_until: None, shown: None };
         let own = entry::own(daemon, &views.here.host, 0, 1).await?;
-        journals.own_after = own.last().map_or(0, |entry| entry.sequence);
+        journals.own_after = own.last().map_or(0, |entry| entry.written.sequence);
         let theirs = journals.of_peer(daemon, views).await;
         if journals.peer_pause_until.is_none() {
-            journals.peer_after = theirs.last().map(|entry| entry.sequence).or(journals.peer_after);
+            journals.peer_after = theirs.last().map(|entry| entry.written.sequence).or(journals.peer_after);
         }
         Ok(journals)
     }
@@ -193,14 +189,14 @@ impl Journals {
     async fn read(&mut self, daemon: &Daemon, views: &Views) -> Vec<Entry> {
         // A journal that cannot be read now is read at the next look.
         let ours = entry::own(daemon, &views.here.host, self.own_after, ENTRIES_MAX).await.unwrap_or_default();
-        self.own_after = ours.last().map_or(self.own_after, |entry| entry.sequence.max(self.own_after));
+        self.own_after = ours.last().map_or(self.own_after, |entry| entry.written.sequence.max(self.own_after));
         let mut theirs = self.of_peer(daemon, views).await;
         match self.peer_after {
-            Some(after) => theirs.retain(|entry| entry.sequence > after),
-            None => theirs.retain(|entry| entry.utc >= self.began),
+            Some(after) => theirs.retain(|entry| entry.written.sequence > after),
+            None => theirs.retain(|entry| entry.written.utc >= self.began),
         }
         if let Some(newest) = theirs.last() {
-            self.peer_after = Some(newest.sequence);
+            self.peer_after = Some(newest.written.sequence);
         }
         entry::merge(ours, theirs)
     }

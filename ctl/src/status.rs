@@ -7,13 +7,13 @@ mod tests;
 
 use std::time::Duration;
 
-use failover_shared::control::Request;
-use failover_shared::status::{Severity, Status};
+use failover_shared::status::Severity;
 use serde_json::json;
 
-use crate::daemon::{Daemon, DaemonError, PEER_LOOK_LIMIT};
+use crate::daemon::{Daemon, DaemonError};
 use crate::exit::Exit;
 use crate::out::Out;
+use crate::views::Views;
 
 /// Between two screens of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -29,12 +29,6 @@ pub(crate) struct Arguments {
     watch: bool,
 }
 
-/// Both hosts' views of the pair. The other's is missing when it does not answer at once.
-pub(crate) struct Views {
-    pub(crate) here: Status,
-    pub(crate) there: Option<Status>,
-}
-
 pub(crate) async fn run(
     daemon: Result<Daemon, DaemonError>,
     arguments: &Arguments,
@@ -45,7 +39,7 @@ pub(crate) async fn run(
         Err(error) => return silent(error, arguments, out),
     };
     loop {
-        let exit = match look(&daemon).await {
+        let exit = match Views::look(&daemon).await {
             Ok(views) => {
                 if arguments.watch {
                     screen::clear(out)?;
@@ -64,17 +58,6 @@ pub(crate) async fn run(
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }
-}
-
-/// Asks the daemon, then its peer through it, but only a peer that is there: a dead one must not cost time.
-pub(crate) async fn look(daemon: &Daemon) -> Result<Views, DaemonError> {
-    let here = daemon.status().await?;
-    let there = if here.peer.channel_open && !here.peer.silent {
-        daemon.ask(&Request::PeerStatus, PEER_LOOK_LIMIT).await.ok()
-    } else {
-        None
-    };
-    Ok(Views { here, there })
 }
 
 fn show(views: &Views, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {

@@ -33,18 +33,14 @@ pub(crate) async fn run(daemon: &Daemon, arguments: &Arguments, out: &mut Out<'_
 
 async fn decisions(daemon: &Daemon, status: &Status, count: u32, out: &mut Out<'_>) -> anyhow::Result<()> {
     let (entries, missing) = of_both(daemon, status, LOOK_BACK).await?;
-    let decided: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == "decision").collect();
+    let decided: Vec<&Entry> = entries.iter().filter(|entry| entry.written.kind == "decision").collect();
     let first = decided.len().saturating_sub(count as usize);
     if decided.is_empty() {
         out.line("no decision is in the journal")?;
     }
     for entry in decided.into_iter().skip(first) {
-        out.line(format!("{}  {}", entry.utc.strftime("%F %T%.3fZ"), out.paint(Tone::Strong, &entry.host)))?;
-        let sentence = match (entry.rule(), entry.field("sentence")) {
-            (_, Some(sentence)) => sentence,
-            (Some(rule), None) => rule.sentence(),
-            (None, None) => &entry.text,
-        };
+        out.line(format!("{}  {}", entry.written.utc.strftime("%F %T%.3fZ"), out.paint(Tone::Strong, &entry.host)))?;
+        let sentence = entry.rule().map_or(entry.written.text.as_str(), |rule| rule.sentence());
         let name = entry.field("rule").map(|name| format!(" [{name}]")).unwrap_or_default();
         out.folded("  rule", 12, &format!("{sentence}{name}"))?;
         for evidence in entry.evidence() {

@@ -66,12 +66,12 @@ async fn json_is_one_object_a_line_with_its_host() {
 
 #[test]
 fn a_clock_that_was_set_back_does_not_turn_a_hosts_entries_round() {
-    let parse = |value: Value| serde_json::from_value::<Entry>(value).unwrap();
+    let parse = |value: Value| Entry { host: "cfg1".into(), written: serde_json::from_value(value).unwrap() };
     let ours = vec![
         parse(entry(1, "2026-11-21T07:00:00Z", "state", "one", json!({}))),
         parse(entry(2, "2026-11-21T06:00:00Z", "state", "two", json!({}))),
     ];
     let theirs = vec![parse(entry(1, "2026-11-21T06:30:00Z", "state", "between", json!({})))];
-    let order: Vec<String> = crate::entry::merge(ours, theirs).into_iter().map(|entry| entry.text).collect();
+    let order: Vec<String> = crate::entry::merge(ours, theirs).into_iter().map(|entry| entry.written.text).collect();
     assert_eq!(order, ["between", "one", "two"]);
 }

@@ -6,7 +6,7 @@ use failover_shared::decision::{Duty, Epoch, Role, Rule, StateName};
 use failover_shared::status::Status;
 
 use crate::entry::Entry;
-use crate::status::Views;
+use crate::views::Views;
 
 /// How long after a failed start the other host may take to begin the roll-back.
 const ROLL_BACK_BEGINS_WITHIN: Duration = Duration::from_secs(10);
@@ -34,8 +34,7 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn of(views: &Views, role: Role) -> Side {
-        let own_view = [Some(&views.here), views.there.as_ref()].into_iter().flatten().find(|view| view.role == role);
-        if let Some(view) = own_view {
+        if let Some(view) = views.own_view(role) {
             return Side {
                 host: view.host.clone(),
                 duty: Some(view.duty),

@@ -79,7 +79,8 @@ async fn the_steps_of_both_hosts_are_shown_in_order_until_the_target_is_active()
     let mut stopping = scene();
     in_state(&mut stopping.slave, StateName::Requesting, Duty::Requesting);
     in_state(&mut stopping.master, StateName::Stopping, Duty::Stopping);
-    let step = json!({"list": "stop", "index": 1, "of": 2, "command": "./stop.sh", "result": "ok", "duration_ms": 40});
+    let step =
+        json!({"list": "stop", "index": 1, "of": 2, "command": "./stop.sh", "result": "exit 0", "duration_ms": 40});
     stopping.slave_wrote.push(entry(2, "2026-11-21T06:45:00.000Z", "decision", "demand", json!({})));
     stopping.master_wrote.push(entry(2, "2026-11-21T06:45:00.010Z", "step", "", step));
     stopping.slave_wrote.push(entry(3, "2026-11-21T06:45:00.020Z", "decision", "acknowledged", json!({})));
@@ -92,7 +93,10 @@ async fn the_steps_of_both_hosts_are_shown_in_order_until_the_target_is_active()
     let (exit, text) = takeover(vec![before, stopping, active], 60_000).await;
     assert_eq!(exit, Exit::Ok, "{text}");
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what:?} is missing in:\n{text}"));
-    assert!(at("demand") < at("stop 1/2 ./stop.sh ok after 40 ms") && at("./stop.sh") < at("acknowledged"), "{text}");
+    assert!(
+        at("demand") < at("stop 1/2 ./stop.sh exit 0 after 40 ms") && at("./stop.sh") < at("acknowledged"),
+        "{text}"
+    );
     assert!(text.contains("done: the service runs on cfg2 in epoch 8"), "{text}");
     assert!(!text.contains("old news"), "{text}");
 }

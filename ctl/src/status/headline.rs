@@ -3,7 +3,7 @@
 use failover_shared::decision::{Duty, Millis, Verdict};
 use failover_shared::status::Status;
 
-use super::Views;
+use crate::views::Views;
 
 /// Something that the operator should know before anything else on the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::io::Result;
 use failover_shared::decision::{Duty, Millis, Role, Symptom, Verdict};
 use failover_shared::status::{CheckStatus, Severity, Status};
 
-use super::Views;
 use super::headline::{headline, remarks};
 use crate::out::{Out, Tone, harmless, pad};
+use crate::views::Views;
 
 /// A value older than this is marked, whatever it says.
 const STALE_AFTER_MS: u64 = 60_000;

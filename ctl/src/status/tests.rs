@@ -110,7 +110,7 @@ async fn a_silent_peer_is_not_even_asked() {
     let mut here = status(Role::Slave);
     here.peer.silent = true;
     let fake = Fake::start(Role::Slave, move |_| yes(&here));
-    look(&fake.daemon()).await.unwrap();
+    Views::look(&fake.daemon()).await.unwrap();
     assert_eq!(fake.asked(), [Request::Status]);
 }
 

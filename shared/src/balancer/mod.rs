@@ -6,12 +6,16 @@
 //! The devices that were at hand: HAProxy 2.6 is tested against the real one. **Nothing here was tested against a real
 //! Alteon**; its driver talks to a double that speaks recorded prompts.
 
+mod alteon;
 mod command;
 mod device;
 mod error;
 mod haproxy;
 mod reconcile;
 
+pub use alteon::Alteon;
+#[cfg(any(test, feature = "doubles"))]
+pub use alteon::double::AlteonDouble;
 pub use command::CommandPair;
 pub use device::{Admin, Device, Seen, View, Wanted};
 pub use error::BalancerError;
@@ -22,6 +26,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config};
 use crate::decision::{Epoch, Role};
+use crate::secret::Secret;
 
 /// The configured device. Every call ends within the pair's `balancer_timeout`.
 ///
@@ -37,6 +42,7 @@ pub struct Driver {
 #[derive(Debug)]
 enum Kind {
     HaProxy(HaProxy),
+    Alteon(Alteon),
     Command(CommandPair),
 }
 
@@ -53,8 +59,10 @@ impl Driver {
             config::Balancer::HaProxy { socket, backends, master, slave } => {
                 Kind::HaProxy(HaProxy::new(socket, backends, master, slave)?)
             }
-            config::Balancer::Alteon { .. } => {
-                return Err(BalancerError::Settings("balancer: Alteon is not driven yet".to_owned()));
+            config::Balancer::Alteon { address, user, password_file, master, slave, drop_sessions } => {
+                let password = Secret::read(password_file).map_err(BalancerError::Password)?;
+                let numbers = alteon::RealServers { master: *master, slave: *slave };
+                Kind::Alteon(Alteon::new(address, user.as_deref(), password, numbers, *drop_sessions)?)
             }
             config::Balancer::Command { set, observe } => Kind::Command(CommandPair::new(
                 set,
@@ -73,6 +81,7 @@ impl Device for Driver {
         let call = async {
             match &self.kind {
                 Kind::HaProxy(device) => device.set(host, wanted, epoch).await,
+                Kind::Alteon(device) => device.set(host, wanted, epoch).await,
                 Kind::Command(device) => device.set(host, wanted, epoch).await,
             }
         };
@@ -83,6 +92,7 @@ impl Device for Driver {
         let call = async {
             match &self.kind {
                 Kind::HaProxy(device) => device.observe().await,
+                Kind::Alteon(device) => device.observe().await,
                 Kind::Command(device) => device.observe().await,
             }
         };

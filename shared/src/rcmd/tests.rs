@@ -154,3 +154,68 @@ async fn the_real_ssh_takes_our_arguments_and_reports_a_closed_port_as_unreachab
     let error = stop_there(Path::new("/usr/bin/ssh"), &fake.settings, order, &[]).await.unwrap_err();
     assert!(matches!(&error, RcmdError::Unreachable { said, .. } if said.contains("refused")), "{error:?}");
 }
+
+#[tokio::test]
+async fn the_whole_way_through_a_real_ssh_and_sshd() {
+    for program in ["/usr/bin/ssh", "/usr/bin/ssh-keygen", "/usr/sbin/sshd"] {
+        if !Path::new(program).exists() {
+            eprintln!("not run: {program} is not installed");
+            return;
+        }
+    }
+    // As root, sshd wants a folder that only an init script makes: given to it in a mount namespace of its own.
+    let root = nix::unistd::geteuid().is_root();
+    let unshare = || std::process::Command::new("unshare").args(["--mount", "true"]).status();
+    if root && !unshare().is_ok_and(|status| status.success()) {
+        eprintln!("not run: root may not make a mount namespace here, which this test gives sshd its /run/sshd in");
+        return;
+    }
+    // The remote command: writes down how it was called and prints the statement.
+    let mut fake = FakeSsh::new("cat line");
+    fake.signed(&fake.key, REQUEST);
+    for key in ["host", "user"] {
+        let made = std::process::Command::new("/usr/bin/ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(fake.file(key))
+            .status()
+            .unwrap();
+        assert!(made.success());
+    }
+    let at = fake.folder.path().display().to_string();
+    let server = format!(
+        "HostKey {at}/host\nAuthorizedKeysFile {at}/user.pub\nStrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\n"
+    );
+    fs::write(fake.file("sshd_config"), server).unwrap();
+    let sshd = format!("exec /usr/sbin/sshd -i -f {at}/sshd_config");
+    let in_namespace =
+        format!("exec unshare --mount sh -c 'mount -t tmpfs none /run && mkdir -m 755 /run/sshd && {sshd}'");
+    fs::write(fake.file("serve"), if root { in_namespace } else { sshd }).unwrap();
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
+    fake.settings.user = user.name;
+    fake.settings.remote_command = fake.file("ssh").display().to_string();
+    let option = |text: &str| ["-o".to_owned(), text.to_owned()];
+    fake.settings.ssh_arguments = [
+        ["-F".to_owned(), "none".to_owned()],
+        ["-i".to_owned(), format!("{at}/user")],
+        // sshd talks over its standard input: no port, no daemon that stays behind.
+        option(&format!("ProxyCommand=sh {at}/serve 2>>{at}/sshd_log")),
+        option("StrictHostKeyChecking=accept-new"),
+        option(&format!("UserKnownHostsFile={at}/known")),
+    ]
+    .concat();
+    let order = StopOrder { pair: "mail", role: Role::Master, host: &fake.host, request: REQUEST, epoch: Epoch(7) };
+    let answer = stop_there(Path::new("/usr/bin/ssh"), &fake.settings, order, std::slice::from_ref(&fake.key)).await;
+    let log = fs::read_to_string(fake.file("sshd_log")).unwrap_or_default();
+    let statement = answer.unwrap_or_else(|error| panic!("{error:?}\nsshd said: {log}"));
+    assert_eq!(statement.request, REQUEST);
+    let arguments = fs::read_to_string(fake.file("arguments")).unwrap();
+    let expected = ["stop-here", "--request", "0000000000000001-2", "--epoch", "7"];
+    assert_eq!(arguments.lines().collect::<Vec<_>>(), expected);
+
+    // The same way with a key that the other host does not know: no password is asked for, nothing is run.
+    fs::remove_file(fake.file("arguments")).unwrap();
+    fs::write(fake.file("user.pub"), "").unwrap();
+    let error = stop_there(Path::new("/usr/bin/ssh"), &fake.settings, order, &[]).await.unwrap_err();
+    assert!(matches!(&error, RcmdError::Unreachable { said, .. } if said.contains("Permission denied")), "{error:?}");
+    assert!(!fake.file("arguments").exists());
+}
