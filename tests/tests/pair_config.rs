@@ -57,7 +57,8 @@ fn a_torn_a_missing_and_a_foreign_state_make_the_host_passive_and_tell_why() -> 
     let Some(mut pair) = Pair::begin(test, &Setup::default())? else { return Ok(()) };
     let own = pair.lab.cfg2.on_disk("/var/lib/failover/slave.state");
     let other = pair.lab.cfg1.on_disk("/var/lib/failover/master.state");
-    let cases: [(&str, Box<dyn Fn() -> Result<()>>); 3] = [
+    type Spoil<'a> = Box<dyn Fn() -> Result<()> + 'a>;
+    let cases: [(&str, Spoil<'_>); 3] = [
         ("damaged", Box::new(|| Ok(fs::write(&own, vec![9; 8192])?))),
         ("belongs to host cfg1", Box::new(|| Ok(fs::copy(&other, &own).map(drop)?))),
         ("", Box::new(|| Ok(fs::remove_file(&own)?))),
@@ -87,7 +88,8 @@ fn with_a_full_disk_the_service_can_still_be_stopped() -> Result<()> {
     pair.start(Role::Master)?;
     pair.start(Role::Slave)?;
     pair.wait_active(Role::Master)?;
-    let filled = pair.lab.cfg1.output(&["sh", "-c", "cat /dev/zero > /var/lib/failover/filler"], failover_tests::pair::LIMIT)?;
+    let filled =
+        pair.lab.cfg1.output(&["sh", "-c", "cat /dev/zero > /var/lib/failover/filler"], failover_tests::pair::LIMIT)?;
     let filled = filled.to_string();
     ensure!(filled.contains("No space left"), "the disk was not filled: {filled}");
     pair.order(Role::Slave, &["takeover"])?;
