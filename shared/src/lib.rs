@@ -8,4 +8,16 @@ pub mod decision;
 #[cfg(feature = "acting")]
 pub mod config;
 #[cfg(feature = "acting")]
+pub mod failpoint;
+#[cfg(feature = "acting")]
+pub mod journal;
+#[cfg(feature = "acting")]
+pub mod process;
+#[cfg(feature = "acting")]
+pub mod script;
+#[cfg(feature = "acting")]
+pub mod stop;
+#[cfg(feature = "acting")]
+pub mod store;
+#[cfg(feature = "acting")]
 pub mod wire;
