@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 /// So many questions may hang at once. A dead NFS server makes each look at its mount hang for good; without a bound
 /// every new look would leave one more thread behind.
-const HANGING_MAX: usize = 16;
+const HANGING_MAX: usize = 32;
 
 static HANGING: AtomicUsize = AtomicUsize::new(0);
 
