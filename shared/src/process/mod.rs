@@ -8,7 +8,7 @@ mod socket;
 mod table;
 
 pub use aside::aside;
-pub use socket::{Listener, listeners, owner_of_socket};
+pub use socket::{Listener, listeners, owners_of_sockets};
 pub use table::{
     Process, ProcessGroup, ProcessId, holders_of_path, in_group, list, look, named, protected, with_environment,
 };

@@ -1,9 +1,10 @@
 //! Listening TCP sockets of this network namespace, and who holds them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
@@ -35,17 +36,27 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
     Ok(found)
 }
 
-/// The first process that holds the socket; `None` if it lives in another process namespace or may not be looked into.
+/// The first holder of each of these sockets, in one pass over the process table. A socket whose holder lives in another
+/// process namespace, or may not be looked into, is missing.
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub fn owner_of_socket(inode: u64) -> io::Result<Option<Process>> {
-    let wanted = format!("socket:[{inode}]");
-    Ok(list()?.into_iter().find(|process| {
-        fs::read_dir(format!("/proc/{}/fd", process.id.pid)).is_ok_and(|links| {
-            links.flatten().any(|link| fs::read_link(link.path()).is_ok_and(|target| target == Path::new(&wanted)))
-        })
-    }))
+pub fn owners_of_sockets(inodes: &[u64]) -> io::Result<BTreeMap<u64, Process>> {
+    let wanted: BTreeMap<PathBuf, u64> =
+        inodes.iter().map(|inode| (PathBuf::from(format!("socket:[{inode}]")), *inode)).collect();
+    let mut owners = BTreeMap::new();
+    if wanted.is_empty() {
+        return Ok(owners);
+    }
+    for process in list()? {
+        let Ok(links) = fs::read_dir(format!("/proc/{}/fd", process.id.pid)) else { continue };
+        for target in links.flatten().filter_map(|link| fs::read_link(link.path()).ok()) {
+            if let Some(inode) = wanted.get(&target) {
+                owners.entry(*inode).or_insert_with(|| process.clone());
+            }
+        }
+    }
+    Ok(owners)
 }
 
 fn listening(entry: TcpNetEntry) -> Option<Listener> {

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::failpoint::failpoint;
-use crate::process::{self, ProcessGroup};
+use crate::process::{self, Process, ProcessGroup};
 
 use super::cancel::Cancel;
 use super::exit::StepExit;
@@ -26,6 +26,8 @@ use super::output::Output;
 
 /// How long a killed process may take to disappear. One in an uninterruptible wait (a dead NFS server) does not.
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
+/// How long reading the process table may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 /// Between two looks at whether a group is empty.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -85,7 +87,7 @@ pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<ScriptLog>,
         running.end(invocation.kill_after, &mut output, log).await;
         exit = wanted;
     }
-    let left = running.leftover();
+    let left = running.leftover().await;
     let tail = output.finish(log).await;
     StepEnd { exit, duration: begun.elapsed(), tail, left }
 }
@@ -154,7 +156,7 @@ impl Running {
     /// Whether child and group were gone by then. Goes on reading: a process that is to end may have to print first.
     async fn gone_by(&mut self, limit: Instant, output: &mut Output, log: &mut Option<ScriptLog>) -> bool {
         loop {
-            if self.collected && self.is_empty() {
+            if self.collected && self.is_empty().await {
                 return true;
             }
             tokio::select! {
@@ -170,21 +172,28 @@ impl Running {
         if !self.collected {
             // The child, dead or alive, keeps the number ours.
             let _ = killpg(self.number, which);
-        } else if let (Some(group), false) = (self.group, self.is_empty()) {
-            let members = process::aside(KILLED_WITHIN, move || process::in_group(group)).await;
-            for member in members.and_then(Result::ok).unwrap_or_default() {
+        } else {
+            for member in self.members().await.unwrap_or_default() {
                 let _ = process::signal(member.id, which);
             }
         }
     }
 
-    /// Asked without a look at the whole process table.
-    fn is_empty(&self) -> bool {
-        killpg(self.number, None) == Err(Errno::ESRCH)
+    /// Who is left in the group of a child that has ended; `None` if that cannot be told. The process table is read only
+    /// if the kernel says that there is anyone: what it counts may be zombies that nobody has collected yet.
+    async fn members(&self) -> Option<Vec<Process>> {
+        let Some(group) = self.group.filter(|_| killpg(self.number, None) != Err(Errno::ESRCH)) else {
+            return Some(Vec::new());
+        };
+        process::aside(LOOK_LIMIT, move || process::in_group(group)).await?.ok()
     }
 
-    fn leftover(&self) -> Option<ProcessGroup> {
-        if self.is_empty() { None } else { self.group }
+    async fn leftover(&self) -> Option<ProcessGroup> {
+        if self.is_empty().await { None } else { self.group }
+    }
+
+    async fn is_empty(&self) -> bool {
+        self.members().await.is_some_and(|members| members.is_empty())
     }
 }
 

@@ -30,17 +30,22 @@ pub(super) fn no_process(name: &str) -> io::Result<State> {
 }
 
 pub(super) fn ports_closed(ports: &[u16], foreign: &[IpAddr]) -> io::Result<State> {
-    let mut open = Vec::new();
-    for listener in process::listeners()? {
-        let address = listener.address.ip().to_canonical();
-        if ports.contains(&listener.address.port()) && !foreign.contains(&address) {
-            let owner = process::owner_of_socket(listener.inode)?;
-            let owner = owner.map_or_else(|| "holder not visible".to_owned(), |process| process.to_string());
-            open.push(format!("port {} is still open on {address}: {owner}", listener.address.port()));
-        }
-    }
+    let mut open = process::listeners()?;
+    open.retain(|listener| {
+        ports.contains(&listener.address.port()) && !foreign.contains(&listener.address.ip().to_canonical())
+    });
     open.truncate(NAMED_MAX);
-    Ok(if open.is_empty() { State::Holds } else { State::Broken(open.join("; ")) })
+    let inodes: Vec<u64> = open.iter().map(|listener| listener.inode).collect();
+    let owners = process::owners_of_sockets(&inodes)?;
+    let said: Vec<String> = open
+        .iter()
+        .map(|listener| {
+            let owner = owners.get(&listener.inode).map_or("holder not visible".to_owned(), Process::to_string);
+            let address = listener.address.ip().to_canonical();
+            format!("port {} is still open on {address}: {owner}", listener.address.port())
+        })
+        .collect();
+    Ok(if said.is_empty() { State::Holds } else { State::Broken(said.join("; ")) })
 }
 
 pub(super) fn pid_file_gone(path: &Path, remembered: &[Remembered]) -> io::Result<State> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,22 +128,6 @@ impl Verification {
     }
 }
 
-impl fmt::Display for Postcondition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Postcondition::NoProcess(name) => write!(f, "no process {name}"),
-            Postcondition::PortsClosed(ports) => {
-                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-                write!(f, "ports closed: {}", ports.join(", "))
-            }
-            Postcondition::NotMounted(path) => write!(f, "nothing mounted on {}", path.display()),
-            Postcondition::PidFileGone(path) => write!(f, "process of {} gone", path.display()),
-            Postcondition::CgroupEmpty(path) => write!(f, "control group {} empty", path.display()),
-            Postcondition::Command(step) => write!(f, "command says stopped: {}", step.command),
-        }
-    }
-}
-
 /// One after the other, so that one service never has more than one look hanging at a time.
 async fn findings(service: &Service, context: &StopContext, question: Question) -> Verification {
     let mut findings = Vec::new();
@@ -163,7 +146,7 @@ async fn findings(service: &Service, context: &StopContext, question: Question) 
             Postcondition::CgroupEmpty(path) => cgroup_empty(&path, context, question).await,
             Postcondition::Command(step) => command(&step, service, context).await,
         };
-        findings.push(Finding { condition: condition.to_string(), state });
+        findings.push(Finding { condition: in_words(condition), state });
     }
     if findings.is_empty() {
         findings.push(Finding {
@@ -235,5 +218,19 @@ async fn asked(question: impl FnOnce() -> std::io::Result<State> + Send + 'stati
         Some(Ok(state)) => state,
         Some(Err(error)) => State::CannotTell(error.to_string()),
         None => State::CannotTell("the kernel does not answer".to_owned()),
+    }
+}
+
+fn in_words(condition: &Postcondition) -> String {
+    match condition {
+        Postcondition::NoProcess(name) => format!("no process {name}"),
+        Postcondition::PortsClosed(ports) => {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            format!("ports closed: {}", ports.join(", "))
+        }
+        Postcondition::NotMounted(path) => format!("nothing mounted on {}", path.display()),
+        Postcondition::PidFileGone(path) => format!("process of {} gone", path.display()),
+        Postcondition::CgroupEmpty(path) => format!("control group {} empty", path.display()),
+        Postcondition::Command(step) => format!("command says stopped: {}", step.command),
     }
 }
