@@ -18,10 +18,10 @@ pub async fn watch_process<T: From<String>>(name: String, died: mpsc::Sender<T>)
     loop {
         let wanted = name.clone();
         let found = tokio::task::spawn_blocking(move || {
-            let oldest = process::named(&wanted).ok()?.into_iter().next()?;
-            let descriptor = open(oldest.pid).ok()?;
+            let oldest = process::named(&wanted).ok()?.into_iter().min_by_key(|process| process.id.started_ticks)?;
+            let descriptor = open(oldest.id.pid).ok()?;
             // The pid may have been used again between the look and the open.
-            let same = process::with_pid(oldest.pid).is_some_and(|now| now.started == oldest.started);
+            let same = process::look(oldest.id.pid).ok()?.is_some_and(|now| now.id == oldest.id);
             same.then_some(descriptor)
         })
         .await;

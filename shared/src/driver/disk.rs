@@ -10,9 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Input;
 use crate::decision::{Event, OperationId, Record};
-use crate::failpoint::failpoint;
 use crate::journal::{Entry, Journal};
-use crate::store::{Store, StoreError};
+use crate::store::{Loaded, Store, StoreError};
 
 /// How many writes may wait. A loop that has this many open is told that the next one failed.
 const WAITING_MAX: usize = 1024;
@@ -35,7 +34,7 @@ impl Disk {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(store: Store<Record>, journal: Journal, inputs: mpsc::Sender<Input>) -> std::io::Result<Disk> {
+    pub fn start(store: Store, journal: Journal, inputs: mpsc::Sender<Input>) -> std::io::Result<Disk> {
         let (requests, waiting) = std_mpsc::sync_channel(WAITING_MAX);
         std::thread::Builder::new().name("disk".into()).spawn(move || work(store, journal, &waiting, &inputs))?;
         Ok(Disk { requests })
@@ -76,16 +75,10 @@ impl Disk {
     }
 }
 
-fn work(
-    mut store: Store<Record>,
-    mut journal: Journal,
-    waiting: &std_mpsc::Receiver<Request>,
-    inputs: &mpsc::Sender<Input>,
-) {
+fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Request>, inputs: &mpsc::Sender<Input>) {
     while let Ok(request) = waiting.recv() {
         match request {
             Request::Persist { operation, record } => {
-                failpoint("persist-before");
                 let durable = match store.write(&record) {
                     Ok(()) => true,
                     Err(StoreError::ForeignWrite { .. }) => {
@@ -97,7 +90,6 @@ fn work(
                         false
                     }
                 };
-                failpoint("persist-after");
                 if inputs.blocking_send(Input::Core(Event::Persisted { operation, durable })).is_err() {
                     return;
                 }
@@ -118,7 +110,8 @@ fn work(
                 Err(error) => tracing::warn!(%error, "the state file cannot be looked at"),
             },
             Request::Tail { after, count, reply } => {
-                let entries = journal.since(after, count).unwrap_or_else(|error| {
+                let read = if after == 0 { journal.tail(count) } else { journal.since(after, count) };
+                let entries = read.unwrap_or_else(|error| {
                     tracing::warn!(%error, "the journal cannot be read");
                     Vec::new()
                 });
@@ -129,9 +122,9 @@ fn work(
 }
 
 /// Somebody else wrote the state: only `stop-here` does, and only to say that the service is stopped.
-fn take_foreign(store: &mut Store<Record>, inputs: &mpsc::Sender<Input>) {
-    match store.reload() {
-        Ok(crate::store::Loaded::Valid(record)) => {
+fn take_foreign(store: &mut Store, inputs: &mpsc::Sender<Input>) {
+    match store.reload::<Record>() {
+        Ok(Loaded::Valid(record)) => {
             let epoch = record.highest;
             let _ = inputs.blocking_send(Input::Core(Event::ForeignStop { epoch }));
         }

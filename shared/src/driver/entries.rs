@@ -1,10 +1,7 @@
 //! Journal entries: one shape for each kind, so that readers of the journal can rely on it.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use crate::clock;
 use crate::decision::{Note, Page, StateName};
 use crate::journal::Entry;
 
@@ -39,14 +36,5 @@ pub(super) fn command(text: &str, by: &str, answer: &Result<String, String>) -> 
 
 /// Anything else, by kind: `daemon`, `balancer`, `check`, `config`, `step`.
 pub(super) fn entry(kind: &str, text: &str, fields: &[(&str, Value)]) -> Entry {
-    let fields: BTreeMap<String, Value> =
-        fields.iter().map(|(key, value)| ((*key).to_string(), value.clone())).collect();
-    Entry {
-        sequence: 0,
-        utc: jiff::Timestamp::now(),
-        uptime_ms: clock::now().0,
-        kind: kind.to_string(),
-        text: text.to_string(),
-        fields,
-    }
+    fields.iter().fold(Entry::now(kind, text), |entry, (name, value)| entry.with(name, value.clone()))
 }

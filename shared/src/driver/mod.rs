@@ -12,6 +12,7 @@ mod report;
 mod service;
 mod setup;
 mod signals;
+mod steps;
 mod turn;
 mod watch;
 mod witness;
@@ -54,7 +55,7 @@ pub(crate) enum Input {
     /// The balancer's reconciler.
     Balancer(balancer::Report),
     /// A script step began or ended.
-    Step(service::StepProgress),
+    Step(steps::StepProgress),
     /// A round of every running check is wanted now.
     AskChecks,
     /// The peer's digests of single configuration keys.

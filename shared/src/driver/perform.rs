@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::turn::Driver;
 use super::{Input, entries};
 use crate::balancer::Report;
-use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId};
+use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId, State, StopCause};
 use crate::failpoint::failpoint;
 use crate::notify::{Kind, Page as Letter};
 use crate::rcmd;
@@ -29,7 +29,9 @@ impl Driver {
                 self.service.start(operation, epoch, resume, &evidence.to_string());
             }
             Action::Stop { operation, epoch, resume, reason } => {
-                self.service.stop(operation, epoch, resume, &reason);
+                let failed_start =
+                    matches!(self.node.state(), State::Stopping { cause: StopCause::StartFailed { .. }, .. });
+                self.service.stop(operation, epoch, resume, failed_start, &reason);
             }
             Action::Balance(balance) => self.balancing.wish(balance),
             Action::AskWitness => self.watch.ask_witness(&self.loaded, self.balancing.witness(), &self.inputs),

@@ -1,56 +1,56 @@
 //! The service of this host: looks, starts and stops, one at a time, each in a task that reports back.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::{Input, Settings, entries};
+use super::steps::{self, interrupted_at};
+use super::{Input, Settings};
 use crate::check;
 use crate::config::{Config, Loaded};
-use crate::decision::{Epoch, Event, OperationId, Role, StartOutcome};
+use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
+use crate::process::ProcessGroup;
 use crate::script::{
-    Environment, List, ListEnd, ListRun, Operation, StepAt, StepEnd, StepWitness, kill_interrupted, run_list,
+    Cancel, CancelHandle, Contract, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation,
+    StepEvent, cancel, cgroup, run_list,
 };
-use crate::stop;
+use crate::stop::{self, StopContext, StopRun};
 
-/// How long a new start or stop waits for an ended list to be gone.
-const CANCEL_LIMIT: Duration = Duration::from_secs(15);
 /// Between two tries of the local checks behind a start.
-const VERIFY_EVERY: Duration = Duration::from_millis(50);
-
-/// A step began or ended, for status and progress.
-pub(crate) enum StepProgress {
-    /// It runs.
-    Begins(StepAt),
-    /// It ended.
-    Ended,
-}
+const VERIFY_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What works on the service.
 pub(super) struct ServiceWork {
     role: Role,
-    log: std::path::PathBuf,
+    boot: BootId,
+    log: PathBuf,
     loaded: Arc<Loaded>,
     disk: Disk,
     inputs: mpsc::Sender<Input>,
     /// The journal's end at the start of the daemon: where an interrupted list stood.
     resume: Vec<Entry>,
-    running: Option<Running>,
+    /// What own steps have left running: where a stop looks besides its conditions.
+    left: Arc<Mutex<Left>>,
+    /// Keeps two lists from running at once.
+    lock: ListLock,
+    running: Option<CancelHandle>,
 }
 
-struct Running {
-    cancel: watch::Sender<bool>,
-    task: JoinHandle<()>,
+/// Traces of own steps in this kernel start, from the journal and from the lists run since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left {
+    pub(super) groups: Vec<ProcessGroup>,
+    pub(super) populated: BTreeSet<PathBuf>,
 }
 
 impl ServiceWork {
     pub(super) fn new(
         settings: &Settings,
+        boot: BootId,
         loaded: Arc<Loaded>,
         disk: Disk,
         inputs: mpsc::Sender<Input>,
@@ -58,7 +58,9 @@ impl ServiceWork {
     ) -> ServiceWork {
         let host = &loaded.config.host(settings.role).name;
         let log = settings.log_dir.join(format!("script_{host}.log"));
-        ServiceWork { role: settings.role, log, loaded, disk, inputs, resume, running: None }
+        let left = Arc::new(Mutex::new(steps::left_in(&resume, boot)));
+        let lock = ListLock::default();
+        ServiceWork { role: settings.role, boot, log, loaded, disk, inputs, resume, left, lock, running: None }
     }
 
     /// The next list runs by the new configuration; one that runs goes on by the old.
@@ -69,153 +71,127 @@ impl ServiceWork {
     /// Looks whether anything of the service runs here.
     pub(super) fn look(&self, operation: OperationId) {
         let (loaded, inputs) = (self.loaded.clone(), self.inputs.clone());
+        let context = self.context(self.environment(Epoch(0), Direction::Stop, "a look"));
         tokio::spawn(async move {
-            let presence = stop::look(&loaded.config.service).await;
+            let presence = stop::look(&loaded.config.service, &context).await;
             report(&inputs, Event::Looked { operation, presence }).await;
         });
     }
 
     /// Runs the start list, then waits for the local checks.
     pub(super) fn start(&mut self, operation: OperationId, epoch: Epoch, resume: bool, reason: &str) {
-        let run = self.list(List::Start, epoch, resume, reason);
-        let (witness, loaded, role) = (self.witness(epoch), self.loaded.clone(), self.role);
-        self.replace(move |mut cancel, inputs| async move {
-            tidy_interrupted(&run, resume).await;
-            let outcome = match run_list(&run, &witness, &mut cancel).await {
-                ListEnd::Done => verify_start(&loaded.config, role, &mut cancel).await,
-                ListEnd::Failed { step, reason } => StartOutcome::Failed { step, reason },
-                ListEnd::Cancelled => return,
+        let cancelled = self.supersede();
+        let events = self.recorder(Direction::Start, epoch);
+        let config = &self.loaded.config;
+        // A group that is not to be had is told by the list itself; its steps run all the same.
+        let cgroup = config.service.cgroup.as_deref().and_then(|name| cgroup::folder(name).ok());
+        let run = ListRun {
+            contract: Contract::ShellLine,
+            steps: config.service.startup_scripts.clone(),
+            from_step: if resume { interrupted_at(&self.resume, Direction::Start, epoch) } else { 1 },
+            resumed: resume,
+            direction: Direction::Start,
+            on_step_failure: OnStepFailure::EndList,
+            environment: self.environment(epoch, Direction::Start, reason),
+            directory: config.service.directory.clone(),
+            log_file: self.log.clone(),
+            kill_after: config.timing.kill_after,
+            cgroup,
+            lock: self.lock.clone(),
+            events,
+        };
+        let (loaded, role, inputs) = (self.loaded.clone(), self.role, self.inputs.clone());
+        let (left, disk, boot) = (self.left.clone(), self.disk.clone(), self.boot);
+        tokio::spawn(async move {
+            let outcome = run_list(run, cancelled.clone()).await;
+            if let (true, Some(group)) = (outcome.cgroup_populated, &loaded.config.service.cgroup) {
+                disk.note(steps::populated_entry(group, boot));
+                left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone());
+            }
+            let outcome = match outcome.end {
+                ListEnd::Completed => verify_start(&loaded.config, role, &cancelled).await,
+                ListEnd::Failed(failure) => StartOutcome::Failed { step: failure.step, reason: failure.reason },
+                ListEnd::NotBegun { step, reason } => StartOutcome::Failed { step, reason },
+                ListEnd::Cancelled { .. } => return,
             };
             report(&inputs, Event::StartDone { operation, outcome }).await;
         });
     }
 
     /// Ends a start in progress, runs the stop list, verifies.
-    pub(super) fn stop(&mut self, operation: OperationId, epoch: Epoch, resume: bool, reason: &str) {
-        let run = self.list(List::Stop, epoch, resume, reason);
-        let (witness, loaded) = (self.witness(epoch), self.loaded.clone());
-        self.replace(move |_, inputs| async move {
-            tidy_interrupted(&run, resume).await;
-            let outcome = stop::stop_service(&loaded.config.service, &run, &witness).await;
+    pub(super) fn stop(
+        &mut self,
+        operation: OperationId,
+        epoch: Epoch,
+        resume: bool,
+        after_failed_start: bool,
+        reason: &str,
+    ) {
+        // The stop itself cannot be cancelled; the list before it is.
+        let _ = self.supersede();
+        let events = self.recorder(Direction::Stop, epoch);
+        let run = StopRun {
+            service: Arc::new(self.loaded.config.service.clone()),
+            context: self.context(self.environment(epoch, Direction::Stop, reason)),
+            log_file: self.log.clone(),
+            kill_after: self.loaded.config.timing.kill_after,
+            from_step: if resume { interrupted_at(&self.resume, Direction::Stop, epoch) } else { 1 },
+            resumed: resume,
+            ladder_only: false,
+            after_failed_start,
+            lock: self.lock.clone(),
+            events,
+        };
+        let (inputs, left) = (self.inputs.clone(), self.left.clone());
+        tokio::spawn(async move {
+            let outcome = stop::stop_service(run).await;
+            if matches!(outcome, crate::decision::StopOutcome::Stopped { .. }) {
+                *left.lock().unwrap_or_else(PoisonError::into_inner) = Left::default();
+            }
             report(&inputs, Event::StopDone { operation, outcome }).await;
         });
     }
 
-    /// One list at a time: the running one is ended, and gone, before the next begins.
-    fn replace<F, W>(&mut self, work: F)
-    where
-        F: FnOnce(watch::Receiver<bool>, mpsc::Sender<Input>) -> W + Send + 'static,
-        W: Future<Output = ()> + Send,
-    {
-        let (cancel, cancelled) = watch::channel(false);
-        let (inputs, before) = (self.inputs.clone(), self.running.take());
-        let task = tokio::spawn(async move {
-            if let Some(Running { cancel, mut task }) = before {
-                cancel.send_replace(true);
-                if tokio::time::timeout(CANCEL_LIMIT, &mut task).await.is_err() {
-                    task.abort();
-                }
-            }
-            work(cancelled, inputs).await;
-        });
-        self.running = Some(Running { cancel, task });
+    /// Ends the running list; the next waits for its lock.
+    fn supersede(&mut self) -> Cancel {
+        let (handle, cancelled) = cancel();
+        if let Some(before) = self.running.replace(handle) {
+            before.cancel();
+        }
+        cancelled
     }
 
-    fn list(&self, list: List, epoch: Epoch, resume: bool, reason: &str) -> ListRun {
-        let config = &self.loaded.config;
-        let steps = match list {
-            List::Start => config.service.startup_scripts.clone(),
-            List::Stop => config.service.shutdown_scripts.clone(),
-        };
-        ListRun {
-            list,
-            steps,
-            from: if resume { interrupted_at(&self.resume, list, epoch) } else { 1 },
-            environment: Environment {
-                epoch,
-                role: self.role,
-                operation: Operation::of(self.role, list == List::Start),
-                peer: config.host(self.role.peer()).name.clone(),
-                reason: reason.to_string(),
+    fn recorder(&self, direction: Direction, epoch: Epoch) -> mpsc::Sender<StepEvent> {
+        steps::record(direction, epoch, self.boot, self.disk.clone(), self.inputs.clone(), self.left.clone())
+    }
+
+    fn environment(&self, epoch: Epoch, direction: Direction, reason: &str) -> Environment {
+        Environment {
+            epoch,
+            role: self.role,
+            operation: match direction {
+                Direction::Start => Operation::start_of(self.role),
+                Direction::Stop => Operation::stop_of(self.role),
             },
-            directory: config.service.directory.clone(),
-            log: self.log.clone(),
-            kill_after: config.timing.kill_after,
+            peer: self.loaded.config.host(self.role.peer()).name.clone(),
+            reason: reason.to_string(),
+            extra: std::collections::BTreeMap::new(),
         }
     }
 
-    fn witness(&self, epoch: Epoch) -> Witness {
-        Witness { epoch, disk: self.disk.clone(), inputs: self.inputs.clone() }
-    }
-}
-
-/// Writes each step down and tells the loop.
-struct Witness {
-    epoch: Epoch,
-    disk: Disk,
-    inputs: mpsc::Sender<Input>,
-}
-
-impl StepWitness for Witness {
-    async fn begins(&self, step: &StepAt) -> bool {
-        let text = format!("{} step {}/{} begins", step.list.word(), step.index, step.of);
-        let entry = entries::entry("step", &text, &fields(self.epoch, step, &[]));
-        // Told first: the operator's view must not wait for the disk.
-        let _ = self.inputs.send(Input::Step(StepProgress::Begins(step.clone()))).await;
-        self.disk.note_durably(entry).await
-    }
-
-    async fn ended(&self, step: &StepAt, end: &StepEnd) {
-        let result = end.failure();
-        let said = result.as_deref().unwrap_or("exit 0");
-        let text = format!("{} step {}/{}: {said}", step.list.word(), step.index, step.of);
-        let more = [
-            ("result", json!(said)),
-            ("duration_ms", json!(u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX))),
-            ("tail", json!(end.tail)),
-        ];
-        // Not durable: the next step's beginning is, and it comes behind this entry in the same file.
-        self.disk.note(entries::entry("step", &text, &fields(self.epoch, step, &more)));
-        let _ = self.inputs.send(Input::Step(StepProgress::Ended)).await;
-    }
-}
-
-fn fields<'a>(epoch: Epoch, step: &StepAt, more: &[(&'a str, serde_json::Value)]) -> Vec<(&'a str, serde_json::Value)> {
-    let mut fields = vec![
-        ("list", json!(step.list)),
-        ("index", json!(step.index)),
-        ("of", json!(step.of)),
-        ("epoch", json!(epoch)),
-        ("command", json!(step.command)),
-    ];
-    fields.extend_from_slice(more);
-    fields
-}
-
-/// The step at which an interrupted list goes on: the one behind the last that ended, or the one that was running. Only
-/// that one may run twice.
-fn interrupted_at(journal: &[Entry], list: List, epoch: Epoch) -> u32 {
-    let of_list = |entry: &&Entry| {
-        entry.kind == "step"
-            && entry.fields.get("list") == Some(&json!(list))
-            && entry.fields.get("epoch") == Some(&json!(epoch))
-    };
-    let Some(last) = journal.iter().rev().find(of_list) else { return 1 };
-    let index =
-        last.fields.get("index").and_then(serde_json::Value::as_u64).and_then(|index| u32::try_from(index).ok());
-    let index = index.unwrap_or(1);
-    if last.fields.contains_key("result") { index.saturating_add(1) } else { index }
-}
-
-/// A step of the daemon that died may still be running beside its repetition.
-async fn tidy_interrupted(run: &ListRun, resume: bool) {
-    if resume {
-        kill_interrupted(&run.environment.marker(run.from), run.kill_after).await;
+    fn context(&self, environment: Environment) -> StopContext {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let peer = self.loaded.config.host(self.role.peer());
+        let mut context = StopContext::new(environment);
+        context.groups = left.groups;
+        context.populated = left.populated;
+        context.peer_addresses = peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect();
+        context
     }
 }
 
 /// The start counts only when the local checks pass: scripts that exit 0 are no service yet.
-async fn verify_start(config: &Config, role: Role, cancel: &mut watch::Receiver<bool>) -> StartOutcome {
+async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutcome {
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
     for one in &config.checks {
@@ -226,7 +202,7 @@ async fn verify_start(config: &Config, role: Role, cancel: &mut watch::Receiver<
                 Err(failure) if failure.symptom == crate::decision::Symptom::LoginRefused => break,
                 Err(failure) => failure,
             };
-            if tokio::time::Instant::now() >= until || *cancel.borrow() {
+            if tokio::time::Instant::now() >= until || cancel.is_cancelled() {
                 let reason = format!("the scripts ended well, but check {:?} does not pass: {failure}", one.name);
                 return StartOutcome::Failed { step: 0, reason };
             }
@@ -239,30 +215,4 @@ async fn verify_start(config: &Config, role: Role, cancel: &mut watch::Receiver<
 async fn report(inputs: &mpsc::Sender<Input>, event: Event) {
     // The loop is gone: the next start of the daemon goes on from the journal.
     let _ = inputs.send(Input::Core(event)).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(list: List, index: u32, epoch: u64, ended: bool) -> Entry {
-        let at = StepAt { list, index, of: 3, command: "x".into() };
-        let more = [("result", json!("exit 0"))];
-        entries::entry("step", "", &fields(Epoch(epoch), &at, if ended { &more } else { &[] }))
-    }
-
-    #[test]
-    fn an_interrupted_list_goes_on_at_the_step_that_was_running() {
-        let journal = [step(List::Start, 1, 4, false), step(List::Start, 1, 4, true), step(List::Start, 2, 4, false)];
-        assert_eq!(interrupted_at(&journal, List::Start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..2], List::Start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..1], List::Start, Epoch(4)), 1);
-    }
-
-    #[test]
-    fn steps_of_another_list_or_epoch_are_history() {
-        let journal = [step(List::Stop, 3, 4, true), step(List::Start, 2, 2, true)];
-        assert_eq!(interrupted_at(&journal, List::Start, Epoch(4)), 1);
-        assert_eq!(interrupted_at(&[], List::Start, Epoch(4)), 1);
-    }
 }

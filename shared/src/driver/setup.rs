@@ -14,7 +14,7 @@ use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings}
 use crate::config::{self, Config, Loaded, Proof};
 use crate::decision::{Millis, Node, Policy, Record, Role};
 use crate::heartbeat::{Heartbeat, HeartbeatSettings};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
 use crate::notify::{self, Pager};
 use crate::store::{self, Store};
@@ -101,7 +101,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let mut troubles = std::collections::BTreeMap::new();
 
     let own_name = config.host(role).name.clone();
-    let (store, remembered) = Store::<Record>::open(&state_file, &own_name, &config.name)
+    let (store, remembered) = Store::open::<Record>(&state_file, &own_name, &config.name)
         .map_err(needs(format!("cannot open the state {}", state_file.display())))?;
     let record = match remembered {
         store::Loaded::Valid(record) => Some(record),
@@ -123,8 +123,13 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
             None
         }
     };
-    let journal =
-        Journal::open(&journal_file).map_err(needs(format!("cannot open the journal {}", journal_file.display())))?;
+    let (journal, recovered) = Journal::open(&journal_file, JournalSize::default())
+        .map_err(needs(format!("cannot open the journal {}", journal_file.display())))?;
+    if recovered.torn_bytes + recovered.spoiled_lines > 0 {
+        tracing::warn!(?recovered, "the journal was damaged; what is whole is kept");
+    }
+    crate::process::keep_descriptors_from_children()
+        .unwrap_or_else(|error| tracing::debug!(%error, "inherited descriptors stay open in scripts"));
     let resume = journal.tail(256).unwrap_or_default();
     let disk = Disk::start(store, journal, inputs.clone()).map_err(needs("no thread for the disk"))?;
 
@@ -185,7 +190,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
 
     let mut first = Vec::new();
     let node = Node::new(policy(&loaded, role), boot, incarnation, record, clock::now(), &mut first);
-    let service = ServiceWork::new(&settings, loaded.clone(), disk.clone(), inputs.clone(), resume);
+    let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume);
     let watch = Watch::start(&settings, &loaded, role, inputs.clone());
     let restarts = std::env::var("FAILOVER_RESTARTS").unwrap_or_default();
     disk.note(entries::entry(

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::disk::Disk;
 use super::entries;
-use super::service::{ServiceWork, StepProgress};
+use super::service::ServiceWork;
+use super::steps::{self, StepAt, StepProgress};
 use super::watch::Watch;
 use super::{Input, Settings};
 use crate::channel::{self, Incoming, PeerClient, Replies};
@@ -22,7 +23,7 @@ use crate::decision::{Action, Beat, BootId, Event, Millis, Node, RequestId, Stat
 use crate::heartbeat::{Heard, Heartbeat};
 use crate::key::KeyRing;
 use crate::notify::Pager;
-use crate::script::{List, StepAt};
+use crate::script::Direction;
 use crate::status::StepStatus;
 use crate::wire::{HeaderSource, Message};
 
@@ -355,14 +356,14 @@ impl Driver {
     /// A step of the stop list: the demanding host is told, so that it knows it is obeyed.
     fn step_progress(&mut self, now: Millis, progress: StepProgress) {
         let StepProgress::Begins(step) = progress else { return self.facts.step = None };
-        if step.list == List::Stop {
+        if step.direction == Direction::Stop {
             for (request, reply) in &self.replies {
                 let text = step.command.chars().take(200).collect();
                 answer(reply, Message::ShutdownProgress { request: *request, step: step.index, text });
             }
         }
-        let StepAt { list, index, of, command } = step;
-        let running = StepStatus { list: list.word().into(), index, of, command, age_ms: 0 };
+        let StepAt { direction, index, of, command } = step;
+        let running = StepStatus { list: steps::word(direction).into(), index, of, command, age_ms: 0 };
         self.facts.step = Some((now, running));
     }
 

@@ -1,184 +1,206 @@
-//! One step: started, awaited, limited, ended as a whole group.
+//! One child process: begun in a group of its own, limited, read, and ended with everything in its group if it must be.
+//!
+//! The future owns the child. Dropped in the middle, it kills the child's whole group: a step never goes on unwatched
+//! because its list was forgotten.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::future::pending;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::output::Output;
-use super::{ListRun, StepAt};
-use crate::config::Step;
 use crate::failpoint::failpoint;
-use crate::process;
+use crate::process::{self, Process, ProcessGroup};
 
-/// How often a running step's output is held against its bound.
-const BOUND_EVERY: Duration = Duration::from_millis(250);
+use super::cancel::Cancel;
+use super::exit::StepExit;
+use super::log::ScriptLog;
+use super::output::Output;
 
-/// How a step ended.
-#[derive(Clone, Debug)]
-pub struct StepEnd {
-    /// Its exit.
-    pub exit: Exit,
-    /// How long it ran.
-    pub took: Duration,
+/// How long a killed process may take to disappear. One in an uninterruptible wait (a dead NFS server) does not.
+const KILLED_WITHIN: Duration = Duration::from_secs(2);
+/// How long reading the process table may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// Between two looks at whether a group is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What is to run.
+pub(crate) struct Invocation<'a> {
+    /// The program and its arguments.
+    pub(crate) arguments: &'a [OsString],
+    /// The whole environment.
+    pub(crate) variables: &'a BTreeMap<String, String>,
+    /// Where it runs.
+    pub(crate) directory: &'a Path,
+    /// How long it may run.
+    pub(crate) limit: Duration,
+    /// Between TERM and KILL.
+    pub(crate) kill_after: Duration,
+}
+
+/// How it went.
+pub(crate) struct StepEnd {
+    pub(crate) exit: StepExit,
+    pub(crate) duration: Duration,
     /// The end of its output.
-    pub tail: String,
+    pub(crate) tail: String,
+    /// Its group, if anything is left in it.
+    pub(crate) left: Option<ProcessGroup>,
 }
 
-/// The ways to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited by itself.
-    Status(ExitStatus),
-    /// It ran out of time and was killed.
-    TimedOut(Duration),
-    /// The list was ended.
-    Cancelled,
-    /// It could not be started, or not be awaited.
-    NotRun(String),
-}
-
-impl StepEnd {
-    /// Why it counts as failed; `None` for exit 0.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        match &self.exit {
-            Exit::Status(status) if status.success() => None,
-            Exit::Status(status) => Some(match (status.code(), status.signal()) {
-                (Some(126), _) => "exit 126: a command in it is not executable (chmod +x?)".into(),
-                (Some(127), _) => "exit 127: a command in it was not found".into(),
-                (Some(code), _) => format!("exit {code}"),
-                (None, Some(signal)) => {
-                    let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
-                    format!("ended by {name}")
-                }
-                (None, None) => "ended in an unknown way".into(),
-            }),
-            Exit::TimedOut(limit) => Some(format!("ran out of its time ({limit:?}) and was killed")),
-            Exit::Cancelled => Some("ended from outside".into()),
-            Exit::NotRun(why) => Some(why.clone()),
-        }
-    }
-
-    /// The list was ended while it ran.
-    #[must_use]
-    pub fn cancelled(&self) -> bool {
-        self.exit == Exit::Cancelled
-    }
-}
-
-pub(super) async fn run(run: &ListRun, step: &Step, at: &StepAt, cancel: &mut watch::Receiver<bool>) -> StepEnd {
-    let began = Instant::now();
-    let heading =
-        format!("{} step {}/{} epoch {}: {}", at.list.word(), at.index, at.of, run.environment.epoch, at.command);
-    let log = run.log.clone();
-    let opened = tokio::task::spawn_blocking(move || Output::open(&log, &heading)).await;
-    let not_run = |why: String| StepEnd { exit: Exit::NotRun(why), took: began.elapsed(), tail: String::new() };
-    let mut output = match opened {
-        Ok(Ok(output)) => Some(output),
-        // Without a log (a full disk) a stop must still run; its output is lost, which is said.
-        Ok(Err(error)) => {
-            tracing::warn!(%error, log = %run.log.display(), "the script log cannot be written; the step's output is lost");
-            None
-        }
-        Err(error) => return not_run(format!("the script log could not be opened: {error}")),
+/// Runs it to its end. Never fails: what goes wrong is the step's exit.
+pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<ScriptLog>, cancel: &mut Cancel) -> StepEnd {
+    let begun = Instant::now();
+    let not_run = |why: String| StepEnd {
+        exit: StepExit::NotRun(why),
+        duration: begun.elapsed(),
+        tail: String::new(),
+        left: None,
     };
-    let mut child = match spawn(run, step, at, output.as_ref()) {
-        Ok(child) => child,
-        Err(error) => return not_run(format!("could not be started: {error}")),
+    let mut output = match Output::new() {
+        Ok(output) => output,
+        Err(error) => return not_run(format!("no pipe for its output: {error}")),
     };
-    failpoint("step-started");
-    let exit = wait(&mut child, step.timeout, run.kill_after, output.as_mut(), cancel).await;
-    let took = began.elapsed();
-    let tail = match output {
-        Some(output) => tokio::task::spawn_blocking(move || output.tail()).await.unwrap_or_default(),
-        None => String::new(),
+    let mut running = match Running::begin(&invocation, &output) {
+        Ok(running) => running,
+        Err(why) => return not_run(why),
     };
-    StepEnd { exit, took, tail }
-}
-
-fn spawn(run: &ListRun, step: &Step, at: &StepAt, output: Option<&Output>) -> std::io::Result<Child> {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(&step.command).current_dir(&run.directory).env_clear();
-    command.envs(run.environment.variables(at.index)).stdin(Stdio::null()).process_group(0);
-    match output {
-        Some(output) => {
-            command.stdout(output.descriptor()?).stderr(output.descriptor()?);
-        }
-        None => {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-        }
-    }
-    command.spawn()
-}
-
-async fn wait(
-    child: &mut Child,
-    limit: Duration,
-    kill_after: Duration,
-    mut output: Option<&mut Output>,
-    cancel: &mut watch::Receiver<bool>,
-) -> Exit {
-    let group = child.id().and_then(|pid| i32::try_from(pid).ok());
-    let out_of_time = tokio::time::sleep(limit);
-    tokio::pin!(out_of_time);
-    let mut bound = tokio::time::interval(BOUND_EVERY);
-    let why = loop {
+    failpoint("script-running");
+    let limit = begun + invocation.limit;
+    let mut exit = loop {
         tokio::select! {
-            biased;
-            exit = child.wait() => return match exit {
-                Ok(status) => Exit::Status(status),
-                Err(error) => Exit::NotRun(format!("could not be awaited: {error}")),
-            },
-            () = &mut out_of_time => break Exit::TimedOut(limit),
-            () = ended(cancel) => break Exit::Cancelled,
-            _ = bound.tick() => if let Some(output) = output.as_deref_mut() { output.bound() },
+            exit = running.ended() => break exit,
+            bytes = output.read() => output.keep(bytes, log).await,
+            () = sleep_until(limit) => break StepExit::TimedOut(invocation.limit),
+            () = cancel.cancelled() => break StepExit::Cancelled,
         }
     };
-    if let Some(group) = group {
-        process::signal_group(group, Signal::SIGTERM);
-        if tokio::time::timeout(kill_after, child.wait()).await.is_err() {
-            process::signal_group(group, Signal::SIGKILL);
-            // A process in uninterruptible sleep does not die now; the post-conditions will see it.
-            let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+    if matches!(exit, StepExit::TimedOut(_) | StepExit::Cancelled) {
+        let wanted = exit.clone();
+        running.end(invocation.kill_after, &mut output, log).await;
+        exit = wanted;
+    }
+    let left = running.leftover().await;
+    let tail = output.finish(log).await;
+    StepEnd { exit, duration: begun.elapsed(), tail, left }
+}
+
+struct Running {
+    child: Child,
+    group: Option<ProcessGroup>,
+    number: Pid,
+    /// The child has ended and was collected: from here on the group's number is only as good as the group.
+    collected: bool,
+}
+
+impl Running {
+    fn begin(invocation: &Invocation<'_>, output: &Output) -> Result<Running, String> {
+        let (program, arguments) = invocation.arguments.split_first().ok_or("it is empty")?;
+        if !invocation.directory.is_dir() {
+            return Err(format!("its folder {} is not there", invocation.directory.display()));
         }
-        // The shell may be gone while children of its group live on.
-        process::signal_group(group, Signal::SIGKILL);
+        // Before Linux 5.11 this is refused. What this program opened itself is close-on-exec anyhow.
+        let _ = process::keep_descriptors_from_children();
+        // No pre_exec: it would make the standard library fork this process instead of using posix_spawn, which takes
+        // the longer the more memory this process has.
+        let stdio = || output.stdio().map_err(|error| format!("no pipe for its output: {error}"));
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(invocation.variables)
+            .current_dir(invocation.directory)
+            .stdin(Stdio::null())
+            .stdout(stdio()?)
+            .stderr(stdio()?)
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
+        let number = child.id().and_then(|id| i32::try_from(id).ok()).ok_or("it has no process number")?;
+        // Not collected yet, so its entry is there even if it has already ended.
+        let group =
+            process::look(number).ok().flatten().map(|shell| ProcessGroup { leader: shell.id, session: shell.session });
+        Ok(Running { child, group, number: Pid::from_raw(number), collected: false })
     }
-    why
-}
 
-async fn ended(cancel: &mut watch::Receiver<bool>) {
-    if cancel.wait_for(|ended| *ended).await.is_err() {
-        // Nobody can end the list any more; its own limit still does.
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Ends what an interrupted step left behind: the process groups of its shell, found by its mark. What the step had
-/// already put into a session of its own, as daemons do, is the service's, and is left alone.
-pub async fn kill_interrupted(marker: &str, kill_after: Duration) {
-    let left = || {
-        let marked = |process: &procfs::process::Process| {
-            let environment = process.environ().unwrap_or_default();
-            environment.get(std::ffi::OsStr::new("FAILOVER_STEP")).is_some_and(|value| value == marker)
+    /// Waits for the child itself, not for what it started.
+    async fn ended(&mut self) -> StepExit {
+        if self.collected {
+            return pending().await;
+        }
+        let exit = match self.child.wait().await {
+            Ok(status) => StepExit::from(status),
+            Err(error) => StepExit::NotRun(format!("its end cannot be waited for: {error}")),
         };
-        process::find(|process, one| one.session != one.pid && marked(process)).unwrap_or_default()
-    };
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let processes = left();
-        if processes.is_empty() {
-            return;
+        self.collected = true;
+        exit
+    }
+
+    /// TERM to the whole group, then KILL to what is left of it.
+    async fn end(&mut self, kill_after: Duration, output: &mut Output, log: &mut Option<ScriptLog>) {
+        self.signal(Signal::SIGTERM).await;
+        // A stopped process sees TERM only when it goes on.
+        self.signal(Signal::SIGCONT).await;
+        if !self.gone_by(Instant::now() + kill_after, output, log).await {
+            self.signal(Signal::SIGKILL).await;
+            self.gone_by(Instant::now() + KILLED_WITHIN, output, log).await;
         }
-        for process in &processes {
-            process::signal(process, signal);
+    }
+
+    /// Whether child and group were gone by then. Goes on reading: a process that is to end may have to print first.
+    async fn gone_by(&mut self, limit: Instant, output: &mut Output, log: &mut Option<ScriptLog>) -> bool {
+        loop {
+            if self.collected && self.is_empty().await {
+                return true;
+            }
+            tokio::select! {
+                _ = self.ended() => {}
+                bytes = output.read() => output.keep(bytes, log).await,
+                () = sleep(LOOK_EVERY) => {}
+                () = sleep_until(limit) => return false,
+            }
         }
-        let until = Instant::now() + kill_after;
-        while Instant::now() < until && !left().is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    async fn signal(&self, which: Signal) {
+        if !self.collected {
+            // The child, dead or alive, keeps the number ours.
+            let _ = killpg(self.number, which);
+        } else {
+            for member in self.members().await.unwrap_or_default() {
+                let _ = process::signal(member.id, which);
+            }
+        }
+    }
+
+    /// Who is left in the group of a child that has ended; `None` if that cannot be told. The process table is read only
+    /// if the kernel says that there is anyone: what it counts may be zombies that nobody has collected yet.
+    async fn members(&self) -> Option<Vec<Process>> {
+        let Some(group) = self.group.filter(|_| killpg(self.number, None) != Err(Errno::ESRCH)) else {
+            return Some(Vec::new());
+        };
+        process::aside(LOOK_LIMIT, move || process::in_group(group)).await?.ok()
+    }
+
+    async fn leftover(&self) -> Option<ProcessGroup> {
+        if self.is_empty().await { None } else { self.group }
+    }
+
+    async fn is_empty(&self) -> bool {
+        self.members().await.is_some_and(|members| members.is_empty())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.collected {
+            let _ = killpg(self.number, Signal::SIGKILL);
         }
     }
 }

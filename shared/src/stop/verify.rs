@@ -1,168 +1,236 @@
-//! The post-conditions of a stop, looked at one by one.
+//! Every post-condition of a service looked at, each in bounded time.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::LOOK_LIMIT;
 use crate::config::{Postcondition, Service, Step};
-use crate::process;
+use crate::decision::Presence;
+use crate::process::{self, ProcessGroup};
+use crate::script::step::{self, Invocation};
+use crate::script::{Cancel, Environment, StepExit, cgroup};
 
-/// One post-condition and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The condition.
-    pub condition: Postcondition,
-    /// Whether it holds.
-    pub holds: Holds,
+use super::condition::{self, Remembered};
+use super::mount;
+
+/// A look that the kernel has not answered by then cannot tell. Long enough for a loaded host; a dead NFS server does
+/// not answer at all.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Between TERM and KILL for a condition's own command.
+const COMMAND_KILL_AFTER: Duration = Duration::from_millis(500);
+
+/// What is known beside the configuration.
+#[derive(Clone, Debug)]
+pub struct StopContext {
+    /// What a condition's own command is told.
+    pub environment: Environment,
+    /// Control groups, as the configuration names them, in which steps of ours have left processes
+    /// ([`crate::script::ListOutcome::cgroup_populated`]). Any other empty group is no evidence.
+    pub populated: BTreeSet<PathBuf>,
+    /// Groups in which steps of ours have left processes.
+    pub groups: Vec<ProcessGroup>,
+    /// The peer's addresses. A port that is open on one of them alone belongs to the peer: so it is when both hosts of
+    /// a demonstration share one network stack. Never an address that moves with the service.
+    pub peer_addresses: Vec<IpAddr>,
+    pub(super) remembered: Vec<Remembered>,
 }
 
-/// Whether a post-condition holds.
+impl StopContext {
+    /// A context of which nothing more is known.
+    #[must_use]
+    pub fn new(environment: Environment) -> StopContext {
+        StopContext {
+            environment,
+            populated: BTreeSet::new(),
+            groups: Vec::new(),
+            peer_addresses: Vec::new(),
+            remembered: Vec::new(),
+        }
+    }
+}
+
+/// What a look at one condition found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holds {
-    /// It was seen to hold.
-    Yes,
-    /// It was seen not to hold.
-    No(String),
-    /// It could not be told, which is no proof.
+pub enum State {
+    /// It holds.
+    Holds,
+    /// It does not, and what was found.
+    Broken(String),
+    /// It could not be looked at, or the look says nothing, and why.
     CannotTell(String),
 }
 
-/// Looks at every post-condition of `service`. A condition that hangs cannot be told.
-pub async fn verify(service: &Service) -> Vec<Finding> {
+/// One condition and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The condition, in words.
+    pub condition: String,
+    /// What was found.
+    pub state: State,
+}
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Every condition was looked at and holds, and there is at least one.
+    pub holds: bool,
+    /// One for each condition, in the configuration's order, and one for whatever else was found left over.
+    pub findings: Vec<Finding>,
+}
+
+/// What the looks are for. The two questions differ in what an empty control group says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Did what ran stop? A group in which nothing of ours was ever seen says nothing: the service was elsewhere.
+    Stopped,
+    /// Does anything run, before anything was started? The group is where we would have put it.
+    AnythingRuns,
+}
+
+/// Looks whether the service is stopped. Bounded: two seconds for each condition, or a command's own limit.
+pub async fn verify(service: &Service, context: &StopContext) -> Verification {
+    findings(service, context, Question::Stopped).await
+}
+
+/// Looks whether anything of the service runs here, before anything is started.
+pub async fn look(service: &Service, context: &StopContext) -> Presence {
+    let verification = findings(service, context, Question::AnythingRuns).await;
+    let broken = verification.broken();
+    if !broken.is_empty() {
+        Presence::Runs(broken.join("; "))
+    } else if verification.holds {
+        Presence::NothingRuns
+    } else {
+        Presence::CannotTell(verification.missing())
+    }
+}
+
+impl Verification {
+    /// Everything that is in the way of `holds`, as one sentence.
+    #[must_use]
+    pub fn missing(&self) -> String {
+        let said = self.findings.iter().filter_map(|finding| match &finding.state {
+            State::Holds => None,
+            State::Broken(found) => Some(found.clone()),
+            State::CannotTell(why) => Some(format!("{}: cannot tell: {why}", finding.condition)),
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    pub(super) fn broken(&self) -> Vec<&str> {
+        let found = self.findings.iter().filter_map(|finding| match &finding.state {
+            State::Broken(found) => Some(found.as_str()),
+            State::Holds | State::CannotTell(_) => None,
+        });
+        found.collect()
+    }
+}
+
+/// One after the other, so that one service never has more than one look hanging at a time.
+async fn findings(service: &Service, context: &StopContext, question: Question) -> Verification {
     let mut findings = Vec::new();
     for condition in &service.stopped_when {
-        let holds = match condition {
-            Postcondition::Command(step) => command(step, &service.directory).await,
-            other => look_aside(other.clone(), service.cgroup.clone()).await,
+        let state = match condition.clone() {
+            Postcondition::NoProcess(name) => asked(move || condition::no_process(&name)).await,
+            Postcondition::PortsClosed(ports) => {
+                let foreign = context.peer_addresses.clone();
+                asked(move || condition::ports_closed(&ports, &foreign)).await
+            }
+            Postcondition::NotMounted(path) => asked(move || mount::not_mounted(&path)).await,
+            Postcondition::PidFileGone(path) => {
+                let remembered = context.remembered.clone();
+                asked(move || condition::pid_file_gone(&path, &remembered)).await
+            }
+            Postcondition::CgroupEmpty(path) => cgroup_empty(&path, context, question).await,
+            Postcondition::Command(step) => command(&step, service, context).await,
         };
-        findings.push(Finding { condition: condition.clone(), holds });
+        findings.push(Finding { condition: in_words(condition), state });
     }
-    findings
+    if findings.is_empty() {
+        findings.push(Finding {
+            condition: "post-conditions".to_owned(),
+            state: State::CannotTell("none is configured, so nothing can show a stop; add stopped_when".to_owned()),
+        });
+    }
+    findings.extend(leftovers(service, context, question).await);
+    Verification { holds: findings.iter().all(|finding| finding.state == State::Holds), findings }
 }
 
-/// In a thread that may be left behind: a look at a dead mount can hang for ever.
-async fn look_aside(condition: Postcondition, cgroup: Option<PathBuf>) -> Holds {
-    let what = format!("{condition:?}");
-    let look = tokio::task::spawn_blocking(move || look(&condition, cgroup.as_deref()));
-    match tokio::time::timeout(LOOK_LIMIT, look).await {
-        Ok(Ok(holds)) => holds,
-        Ok(Err(_)) => Holds::CannotTell(format!("the look at {what} ended early")),
-        Err(_) => Holds::CannotTell(format!("the look at {what} hangs")),
+/// What is not asked for by the configuration, but known to be of the service. Only what is found counts.
+async fn leftovers(service: &Service, context: &StopContext, question: Question) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(path) = &service.cgroup
+        && !service.stopped_when.contains(&Postcondition::CgroupEmpty(path.clone()))
+        && let State::Broken(text) = cgroup_empty(path, context, question).await
+    {
+        found
+            .push(Finding { condition: format!("control group {} empty", path.display()), state: State::Broken(text) });
     }
-}
-
-fn look(condition: &Postcondition, _cgroup: Option<&Path>) -> Holds {
-    match condition {
-        Postcondition::NoProcess(name) => no_process(name),
-        Postcondition::PortsClosed(ports) => ports_closed(ports),
-        Postcondition::NotMounted(path) => not_mounted(path),
-        Postcondition::PidFileGone(path) => pid_file_gone(path),
-        Postcondition::CgroupEmpty(path) => cgroup_empty(path),
-        // Awaited, not looked at: see `command`.
-        Postcondition::Command(_) => Holds::CannotTell("a command is not looked at".into()),
-    }
-}
-
-fn no_process(name: &str) -> Holds {
-    match process::named(name) {
-        Ok(found) if found.is_empty() => Holds::Yes,
-        Ok(found) => {
-            let pids: Vec<String> = found.iter().take(8).map(|process| process.pid.to_string()).collect();
-            Holds::No(format!("process {name} runs (pid {})", pids.join(", ")))
-        }
-        Err(error) => Holds::CannotTell(format!("the processes cannot be listed: {error}")),
-    }
-}
-
-/// Listening sockets of the own network namespace (proc(5), net/tcp).
-fn ports_closed(ports: &[u16]) -> Holds {
-    let mut open = BTreeSet::new();
-    for table in [procfs::net::tcp(), procfs::net::tcp6()] {
-        match table {
-            Ok(entries) => open.extend(
-                entries
-                    .into_iter()
-                    .filter(|entry| entry.state == procfs::net::TcpState::Listen)
-                    .map(|entry| entry.local_address.port()),
-            ),
-            // A kernel without IPv6 has no tcp6 table.
-            Err(procfs::ProcError::NotFound(_)) => {}
-            Err(error) => return Holds::CannotTell(format!("the listening ports cannot be listed: {error}")),
+    if !context.groups.is_empty() {
+        let groups = context.groups.clone();
+        let state = asked(move || condition::groups_empty(&groups)).await;
+        if state != State::Holds {
+            found.push(Finding { condition: "nothing left of our own steps".to_owned(), state });
         }
     }
-    let still: Vec<String> = ports.iter().filter(|port| open.contains(port)).map(u16::to_string).collect();
-    if still.is_empty() { Holds::Yes } else { Holds::No(format!("port {} is still listened on", still.join(", "))) }
+    found
 }
 
-fn not_mounted(path: &Path) -> Holds {
-    match mounts_at(path) {
-        Ok(0) => Holds::Yes,
-        Ok(_) => Holds::No(format!("{} is still mounted", path.display())),
-        Err(error) => Holds::CannotTell(format!("the mounts cannot be listed: {error}")),
+async fn cgroup_empty(path: &Path, context: &StopContext, question: Question) -> State {
+    if question == Question::AnythingRuns && cgroup::root().is_none() {
+        // Nothing of ours can be in a group here.
+        return State::Holds;
     }
-}
-
-/// How many mounts lie on `path`, one over the other.
-pub(super) fn mounts_at(path: &Path) -> Result<usize, procfs::ProcError> {
-    let mounts = procfs::process::Process::myself()?.mountinfo()?;
-    Ok(mounts.into_iter().filter(|mount| mount.mount_point == path).count())
-}
-
-fn pid_file_gone(path: &Path) -> Holds {
-    match pid_in(path) {
-        Ok(None) => Holds::Yes,
-        Ok(Some(pid)) => match process::with_pid(pid) {
-            Some(process) => Holds::No(format!("process {} (pid {pid} of {}) runs", process.name, path.display())),
-            None => Holds::Yes,
-        },
-        Err(why) => Holds::CannotTell(why),
-    }
-}
-
-/// The pid in a pid file; `None` without a file.
-pub(super) fn pid_in(path: &Path) -> Result<Option<i32>, String> {
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| format!("{} does not hold a pid", path.display())),
-    }
-}
-
-/// A group that was never populated proves nothing: the service may live somewhere else. So a group must exist to be
-/// believed empty, which it only does once a start step was put into it.
-fn cgroup_empty(path: &Path) -> Holds {
-    let Some(group) = cgroup(path) else {
-        return Holds::CannotTell("no cgroup v2 is mounted".into());
+    let folder = match cgroup::folder(path) {
+        Ok(folder) => folder,
+        Err(why) => return State::CannotTell(why),
     };
-    match std::fs::read_to_string(group.join("cgroup.events")) {
-        Ok(events) if events.lines().any(|line| line == "populated 0") => Holds::Yes,
-        Ok(_) => Holds::No(format!("control group {} still holds processes", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Holds::CannotTell(format!(
-            "control group {} was never made, so its emptiness proves nothing",
-            path.display()
-        )),
-        Err(error) => Holds::CannotTell(format!("control group {} cannot be read: {error}", path.display())),
+    let counts = question == Question::AnythingRuns || context.populated.contains(path);
+    asked(move || condition::cgroup_empty(&folder, counts)).await
+}
+
+async fn command(asked: &Step, service: &Service, context: &StopContext) -> State {
+    let arguments: Vec<OsString> = vec!["/bin/sh".into(), "-c".into(), (&asked.command).into()];
+    let invocation = Invocation {
+        arguments: &arguments,
+        variables: &context.environment.variables(),
+        directory: &service.directory,
+        limit: asked.timeout,
+        kill_after: COMMAND_KILL_AFTER,
+    };
+    let end = step::run(invocation, &mut None, &mut Cancel::never()).await;
+    let said = end.tail.lines().last().map_or(String::new(), |line| format!(": {line}"));
+    match end.exit {
+        StepExit::Code(0) => State::Holds,
+        // The shell could not run it: that is no answer.
+        StepExit::Code(126 | 127) => State::CannotTell(format!("{}{said}", end.exit)),
+        StepExit::Code(_) => State::Broken(format!("{} {}{said}", asked.command, end.exit)),
+        StepExit::Signal(_) | StepExit::TimedOut(_) | StepExit::Cancelled | StepExit::NotRun(_) => {
+            State::CannotTell(end.exit.to_string())
+        }
     }
 }
 
-/// A group below the cgroup v2 mount point, which some systems have at `unified` (cgroups(7)).
-pub(super) fn cgroup(path: &Path) -> Option<PathBuf> {
-    let below = path.strip_prefix("/").unwrap_or(path);
-    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-        .iter()
-        .map(Path::new)
-        .find(|mount| mount.join("cgroup.procs").exists() && mount.join("cgroup.controllers").exists())
-        .map(|mount| mount.join(below))
+async fn asked(question: impl FnOnce() -> std::io::Result<State> + Send + 'static) -> State {
+    match process::aside(LOOK_LIMIT, question).await {
+        Some(Ok(state)) => state,
+        Some(Err(error)) => State::CannotTell(error.to_string()),
+        None => State::CannotTell("the kernel does not answer".to_owned()),
+    }
 }
 
-async fn command(step: &Step, directory: &Path) -> Holds {
-    let mut child = tokio::process::Command::new("/bin/sh");
-    child.arg("-c").arg(&step.command).current_dir(directory).process_group(0).kill_on_drop(true);
-    child.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    match tokio::time::timeout(step.timeout, child.status()).await {
-        Ok(Ok(status)) if status.success() => Holds::Yes,
-        Ok(Ok(status)) => Holds::No(format!("`{}` says no ({status})", step.command)),
-        Ok(Err(error)) => Holds::CannotTell(format!("`{}` could not be run: {error}", step.command)),
-        Err(_) => Holds::CannotTell(format!("`{}` did not end within {:?}", step.command, step.timeout)),
+fn in_words(condition: &Postcondition) -> String {
+    match condition {
+        Postcondition::NoProcess(name) => format!("no process {name}"),
+        Postcondition::PortsClosed(ports) => {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            format!("ports closed: {}", ports.join(", "))
+        }
+        Postcondition::NotMounted(path) => format!("nothing mounted on {}", path.display()),
+        Postcondition::PidFileGone(path) => format!("process of {} gone", path.display()),
+        Postcondition::CgroupEmpty(path) => format!("control group {} empty", path.display()),
+        Postcondition::Command(step) => format!("command says stopped: {}", step.command),
     }
 }

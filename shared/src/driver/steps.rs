@@ -1,0 +1,176 @@
+//! Steps in the journal: written before and after each, read back after a crash.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::disk::Disk;
+use super::service::Left;
+use super::{Input, entries};
+use crate::decision::{BootId, Epoch};
+use crate::journal::Entry;
+use crate::process::ProcessGroup;
+use crate::script::{Direction, StepEvent};
+
+/// A step at work, for status and progress.
+#[derive(Clone, Debug)]
+pub(crate) struct StepAt {
+    pub(crate) direction: Direction,
+    pub(crate) index: u32,
+    pub(crate) of: u32,
+    pub(crate) command: String,
+}
+
+/// A step began or ended.
+pub(crate) enum StepProgress {
+    /// It runs.
+    Begins(StepAt),
+    /// It ended.
+    Ended,
+}
+
+/// `start` or `stop`.
+pub(crate) const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Start => "start",
+        Direction::Stop => "stop",
+    }
+}
+
+/// Starts the task that writes a list's events down. It ends with the list; a step waits for it, not the loop.
+pub(super) fn record(
+    direction: Direction,
+    epoch: Epoch,
+    boot: BootId,
+    disk: Disk,
+    inputs: mpsc::Sender<Input>,
+    left_behind: Arc<Mutex<Left>>,
+) -> mpsc::Sender<StepEvent> {
+    let (events, mut told) = mpsc::channel(16);
+    let list = word(direction);
+    tokio::spawn(async move {
+        let mut running = String::new();
+        while let Some(event) = told.recv().await {
+            match event {
+                StepEvent::Before { index, of, command, gate } => {
+                    running.clone_from(&command);
+                    let at = StepAt { direction, index, of, command };
+                    let text = format!("{list} step {index}/{of} begins");
+                    let entry = entries::entry("step", &text, &fields(epoch, boot, &at));
+                    // Told first: the operator's view must not wait for the disk.
+                    let _ = inputs.send(Input::Step(StepProgress::Begins(at))).await;
+                    if disk.note_durably(entry).await {
+                        gate.open();
+                    }
+                }
+                StepEvent::After { index, of, exit, passed: _, duration, tail, left } => {
+                    let at = StepAt { direction, index, of, command: running.clone() };
+                    // Not durable: the next step's beginning is, and it comes behind this entry in the same file.
+                    let mut entry =
+                        entries::entry("step", &format!("{list} step {index}/{of}: {exit}"), &fields(epoch, boot, &at))
+                            .with("result", exit.to_string())
+                            .with("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+                            .with("tail", tail);
+                    if let Some(group) = left {
+                        entry = entry.with("left", json!(group));
+                        left_behind.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group);
+                    }
+                    disk.note(entry);
+                    let _ = inputs.send(Input::Step(StepProgress::Ended)).await;
+                }
+                StepEvent::Note { text } => {
+                    tracing::info!(list, "{text}");
+                    disk.note(entries::entry("step", &text, &[("list", json!(list)), ("epoch", json!(epoch))]));
+                }
+            }
+        }
+    });
+    events
+}
+
+/// The service's control group held processes that a step of ours put there.
+pub(super) fn populated_entry(group: &Path, boot: BootId) -> Entry {
+    let text = format!("control group {} holds the service", group.display());
+    entries::entry("step", &text, &[("populated", json!(group)), ("boot", json!(boot.to_string()))])
+}
+
+fn fields(epoch: Epoch, boot: BootId, at: &StepAt) -> Vec<(&'static str, Value)> {
+    vec![
+        ("list", json!(word(at.direction))),
+        ("index", json!(at.index)),
+        ("of", json!(at.of)),
+        ("epoch", json!(epoch)),
+        ("boot", json!(boot.to_string())),
+        ("command", json!(at.command)),
+    ]
+}
+
+/// The step at which an interrupted list goes on: the one behind the last that ended, or the one that was running. Only
+/// that one may run twice.
+pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epoch) -> u32 {
+    let of_list = |entry: &&Entry| {
+        entry.kind == "step"
+            && entry.fields.contains_key("index")
+            && entry.fields.get("list") == Some(&json!(word(direction)))
+            && entry.fields.get("epoch") == Some(&json!(epoch))
+    };
+    let Some(last) = journal.iter().rev().find(of_list) else { return 1 };
+    let index = last.fields.get("index").and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
+    let index = index.unwrap_or(1);
+    if last.fields.contains_key("result") { index.saturating_add(1) } else { index }
+}
+
+/// What steps of this kernel start have left running, as the journal remembers it.
+pub(super) fn left_in(journal: &[Entry], boot: BootId) -> Left {
+    let mut left = Left::default();
+    let boot = json!(boot.to_string());
+    for entry in journal.iter().filter(|entry| entry.fields.get("boot") == Some(&boot)) {
+        if let Some(group) = entry.fields.get("left")
+            && let Ok(group) = serde_json::from_value::<ProcessGroup>(group.clone())
+        {
+            left.groups.push(group);
+        }
+        if let Some(group) = entry.fields.get("populated").and_then(Value::as_str) {
+            left.populated.insert(group.into());
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: BootId = BootId(7 << 96);
+
+    fn step(direction: Direction, index: u32, epoch: u64, ended: bool) -> Entry {
+        let at = StepAt { direction, index, of: 3, command: "x".into() };
+        let entry = entries::entry("step", "", &fields(Epoch(epoch), BOOT, &at));
+        if ended { entry.with("result", "exited 0") } else { entry }
+    }
+
+    #[test]
+    fn an_interrupted_list_goes_on_at_the_step_that_was_running() {
+        let start = Direction::Start;
+        let journal = [step(start, 1, 4, false), step(start, 1, 4, true), step(start, 2, 4, false)];
+        assert_eq!(interrupted_at(&journal, start, Epoch(4)), 2);
+        assert_eq!(interrupted_at(&journal[..2], start, Epoch(4)), 2);
+        assert_eq!(interrupted_at(&journal[..1], start, Epoch(4)), 1);
+    }
+
+    #[test]
+    fn steps_of_another_list_or_epoch_are_history() {
+        let journal = [step(Direction::Stop, 3, 4, true), step(Direction::Start, 2, 2, true)];
+        assert_eq!(interrupted_at(&journal, Direction::Start, Epoch(4)), 1);
+        assert_eq!(interrupted_at(&[], Direction::Start, Epoch(4)), 1);
+    }
+
+    #[test]
+    fn what_steps_left_is_remembered_within_one_kernel_start_only() {
+        let journal = [populated_entry(Path::new("mail"), BOOT)];
+        assert!(left_in(&journal, BOOT).populated.contains(Path::new("mail")));
+        assert!(left_in(&journal, BootId(8 << 96)).populated.is_empty());
+    }
+}
