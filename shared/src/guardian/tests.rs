@@ -27,10 +27,8 @@ fn a_guardian_for_the_other_tests() {
         command.args(["-c", &script]).env_remove(SCRIPT);
         command
     };
-    // As `run` does, with an exit that can be handed over from a thread of the test harness.
-    let signals = Signals::take().unwrap();
-    prctl::set_child_subreaper(true).unwrap();
-    let code = Guardian { daemon, pace, signals, child: None, restarts: 0, stop: None }.watch().unwrap();
+    // `run` but for its opaque exit, which could not be handed over from a thread of the test harness.
+    let code = guard(daemon, pace).unwrap();
     std::process::exit(code.into());
 }
 
