@@ -87,16 +87,17 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // Orphans first, while their parent's number is still its own.
+        let _ = self.guardian.kill();
+        let _ = self.guardian.wait();
+        // Known by the folder that they work in: the number alone could be someone else's by now.
         for name in ["daemon", "service"] {
-            for pid in self.lines(name).iter().filter_map(|line| line.parse().ok()) {
-                if parent(pid) == Some(self.guardian.id()) {
+            for pid in self.lines(name).iter().filter_map(|line| line.parse::<i32>().ok()) {
+                let folder = fs::read_link(Path::new("/proc").join(pid.to_string()).join("cwd"));
+                if folder.is_ok_and(|folder| folder == self.folder.path()) {
                     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 }
             }
         }
-        let _ = self.guardian.kill();
-        let _ = self.guardian.wait();
     }
 }
 
