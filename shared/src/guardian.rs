@@ -59,17 +59,20 @@ impl Default for Pace {
 /// Takes the process over: its signals, and every child of it. The exit is the daemon's own; 128 and the signal's number
 /// when a signal ended it, but 0 for the signal that it was told to end by.
 pub fn run(daemon: impl FnMut() -> Command, pace: Pace) -> ExitCode {
-    let watched = Signals::take().and_then(|signals| {
-        prctl::set_child_subreaper(true)?;
-        Guardian { daemon, pace, signals, child: None, restarts: 0, stop: None }.watch()
-    });
-    match watched {
+    match guard(daemon, pace) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             tracing::error!(%error, "the guardian cannot do its work; the daemon is not watched over");
             ExitCode::from(EXIT_SYSTEM)
         }
     }
+}
+
+/// The same with the exit as a number.
+fn guard(daemon: impl FnMut() -> Command, pace: Pace) -> io::Result<u8> {
+    let signals = Signals::take()?;
+    prctl::set_child_subreaper(true)?;
+    Guardian { daemon, pace, signals, child: None, restarts: 0, stop: None }.watch()
 }
 
 struct Guardian<F> {

@@ -27,10 +27,8 @@ fn a_guardian_for_the_other_tests() {
         command.args(["-c", &script]).env_remove(SCRIPT);
         command
     };
-    // As `run` does, with an exit that can be handed over from a thread of the test harness.
-    let signals = Signals::take().unwrap();
-    prctl::set_child_subreaper(true).unwrap();
-    let code = Guardian { daemon, pace, signals, child: None, restarts: 0, stop: None }.watch().unwrap();
+    // `run` but for its opaque exit, which could not be handed over from a thread of the test harness.
+    let code = guard(daemon, pace).unwrap();
     std::process::exit(code.into());
 }
 
@@ -89,16 +87,17 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // Orphans first, while their parent's number is still its own.
+        let _ = self.guardian.kill();
+        let _ = self.guardian.wait();
+        // Known by the folder that they work in: the number alone could be someone else's by now.
         for name in ["daemon", "service"] {
-            for pid in self.lines(name).iter().filter_map(|line| line.parse().ok()) {
-                if parent(pid) == Some(self.guardian.id()) {
+            for pid in self.lines(name).iter().filter_map(|line| line.parse::<i32>().ok()) {
+                let folder = fs::read_link(Path::new("/proc").join(pid.to_string()).join("cwd"));
+                if folder.is_ok_and(|folder| folder == self.folder.path()) {
                     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 }
             }
         }
-        let _ = self.guardian.kill();
-        let _ = self.guardian.wait();
     }
 }
 

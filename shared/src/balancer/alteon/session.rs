@@ -149,32 +149,36 @@ impl<'a> Session<'a> {
 
     /// Reads until the device waits for something; an unknown question counts after that much silence.
     async fn turn(&mut self, settle_unknown: Duration) -> Result<Turn, BalancerError> {
+        let mut chunk = [0; 1024];
         loop {
-            if let Some(turn) = classify(last_line(&self.text)) {
-                let settle = if turn == Turn::Unknown { settle_unknown } else { SETTLE };
-                // Reading is cancel safe: bytes are taken whole or not at all.
-                match timeout(settle, self.stream.readable()).await {
-                    Err(_) => return Ok(turn),
-                    Ok(ready) => ready.map_err(|source| self.unreachable(source))?,
-                }
-            }
-            self.read().await?;
+            let turn = classify(last_line(&self.text));
+            let settle = match turn {
+                Some(Turn::Unknown) => settle_unknown,
+                Some(_) => SETTLE,
+                None => Duration::MAX,
+            };
+            // Reading is cancel safe: bytes are taken whole or not at all.
+            let count = match (timeout(settle, self.stream.read(&mut chunk)).await, turn) {
+                (Ok(count), _) => count.map_err(|source| self.unreachable(source))?,
+                (Err(_), Some(turn)) => return Ok(turn),
+                (Err(_), None) => continue,
+            };
+            self.take(chunk.get(..count).unwrap_or_default()).await?;
         }
     }
 
-    async fn read(&mut self) -> Result<(), BalancerError> {
-        let mut chunk = [0; 1024];
-        let count = self.stream.read(&mut chunk).await.map_err(|source| self.unreachable(source))?;
-        if count == 0 {
+    /// Takes in what was read; nothing means the end of the session.
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), BalancerError> {
+        if bytes.is_empty() {
             let source = io::Error::new(io::ErrorKind::UnexpectedEof, "it ended the session");
             return Err(self.unreachable(source));
         }
-        self.bytes_read += count;
+        self.bytes_read += bytes.len();
         if self.bytes_read > SESSION_BYTES_MAX {
             return Err(BalancerError::TooLong { command: "telnet".to_owned(), bytes_max: SESSION_BYTES_MAX });
         }
         let mut reply = Vec::new();
-        self.telnet.take(chunk.get(..count).unwrap_or_default(), &mut self.text, &mut reply);
+        self.telnet.take(bytes, &mut self.text, &mut reply);
         if reply.is_empty() { Ok(()) } else { self.send(&reply).await }
     }
 

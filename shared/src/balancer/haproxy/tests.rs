@@ -62,12 +62,23 @@ impl RealHaProxy {
         let tcp = admin.local_addr().unwrap().to_string();
         let started = RealHaProxy { folder, child, _servers: servers, tcp };
         let until = Instant::now() + LIMIT;
-        while std::os::unix::net::UnixStream::connect(started.folder.path().join("admin")).is_err() {
+        // Its sockets appear one after the other; once it answers, all are there.
+        while !started.answers() {
             let log = fs::read_to_string(started.folder.path().join("log")).unwrap();
             assert!(Instant::now() < until, "HAProxy did not start:\n{log}");
             std::thread::sleep(Duration::from_millis(5));
         }
         Some(started)
+    }
+
+    fn answers(&self) -> bool {
+        let ask = || -> io::Result<usize> {
+            let mut stream = std::os::unix::net::UnixStream::connect(self.folder.path().join("admin"))?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            stream.write_all(b"show version\n")?;
+            stream.read(&mut [0; 64])
+        };
+        ask().is_ok_and(|count| count > 0)
     }
 
     fn driver(&self, socket: &str, backends: &[&str]) -> HaProxy {
