@@ -1,5 +1,6 @@
 //! A daemon for tests: answers over a real control socket what the test tells it to.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use failover_shared::control::{Reply, Request, serve, socket_path};
@@ -12,17 +13,32 @@ use crate::out::Out;
 
 /// Answers until it is dropped.
 pub(crate) struct Fake {
-    folder: tempfile::TempDir,
+    path: PathBuf,
+    /// Its run folder, if it made one.
+    _folder: Option<tempfile::TempDir>,
     asked: Arc<Mutex<Vec<Request>>>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    _tasks: Tasks,
 }
+
+/// Ended when dropped.
+struct Tasks(Vec<tokio::task::JoinHandle<()>>);
 
 impl Fake {
     /// `answer` gives `None` for a question that is never answered.
-    pub(crate) fn start(role: Role, mut answer: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Fake {
+    pub(crate) fn start(role: Role, answer: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Fake {
         let folder = tempfile::tempdir().unwrap();
+        let fake = Fake::start_in(folder.path(), role, answer);
+        Fake { _folder: Some(folder), ..fake }
+    }
+
+    /// The same in a run folder that is there already.
+    pub(crate) fn start_in(
+        run_dir: &Path,
+        role: Role,
+        mut answer: impl FnMut(&Request) -> Option<Reply> + Send + 'static,
+    ) -> Fake {
         let (questions, mut incoming) = tokio::sync::mpsc::channel(8);
-        let serving = serve(&socket_path(folder.path(), role), questions).unwrap();
+        let serving = serve(&socket_path(run_dir, role), questions).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = asked.clone();
         let answering = tokio::spawn(async move {
@@ -37,12 +53,12 @@ impl Fake {
                 }
             }
         });
-        Fake { folder, asked, tasks: vec![serving, answering] }
+        Fake { path: run_dir.to_path_buf(), _folder: None, asked, _tasks: Tasks(vec![serving, answering]) }
     }
 
     /// It, as the command finds it.
     pub(crate) fn daemon(&self) -> Daemon {
-        Daemon::find(self.folder.path(), None).unwrap()
+        Daemon::find(&self.path, None).unwrap()
     }
 
     /// What it was asked so far.
@@ -51,9 +67,9 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 

@@ -16,6 +16,7 @@ mod out;
 mod role;
 mod sheet;
 mod status;
+mod stop_here;
 mod views;
 mod why;
 
@@ -88,6 +89,8 @@ enum Command {
     Check(check::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
+    /// Stop the service of this silent host and state it, signed; the other host's daemon calls it by ssh
+    StopHere(stop_here::Arguments),
 }
 
 fn role(word: &str) -> Result<Role, String> {
@@ -142,6 +145,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
+        Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,
     }
 }
 
