@@ -13,6 +13,7 @@ mod init;
 mod moving;
 mod order;
 mod out;
+mod reach;
 mod role;
 mod sheet;
 mod status;
@@ -89,6 +90,8 @@ enum Command {
     Check(check::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
+    /// Wait until the socket server of a host accepts connections
+    Reach(reach::Arguments),
     /// Stop the service of this silent host and state it, signed; the other host's daemon calls it by ssh
     StopHere(stop_here::Arguments),
 }
@@ -145,6 +148,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
+        Command::Reach(flags) => reach::run(config, flags, out).await,
         Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,
     }
 }
