@@ -1,2 +1,53 @@
-//! The daemon.
-fn main() {}
+//! The master's daemon of a failover pair: reads its flags, and runs under its guardian or as the daemon itself.
+
+mod daemon;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+use failover_shared::guardian;
+
+/// The master's daemon of a failover pair. The service it watches over is not touched when it ends.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Flags {
+    /// The configuration file.
+    #[arg(long, default_value = "/etc/failover/failover.ron", env = "FAILOVER_CONFIG")]
+    config: PathBuf,
+    /// Folder for durable state, journal and waiting pages.
+    #[arg(long, default_value = "/var/lib/failover")]
+    state_dir: PathBuf,
+    /// Folder for sockets and pid files.
+    #[arg(long, default_value = "/run/failover", env = "FAILOVER_RUN_DIR")]
+    run_dir: PathBuf,
+    /// Folder for the scripts' output.
+    #[arg(long, default_value = "/var/log/failover")]
+    log_dir: PathBuf,
+    /// This host's name in the configuration, if not the system's.
+    #[arg(long)]
+    host: Option<String>,
+    /// Log as JSON lines.
+    #[arg(long)]
+    log_json: bool,
+    /// Run without the guardian that starts a dead daemon again: under another supervisor, or to look for a fault.
+    #[arg(long)]
+    no_guardian: bool,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if flags.no_guardian || std::env::var_os(guardian::ENVIRONMENT_GUARDIAN).is_some() {
+        return daemon::run(flags);
+    }
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    guardian::run(
+        move || {
+            // The very program that runs now, even when an upgrade has put another in its place.
+            let mut daemon = Command::new("/proc/self/exe");
+            daemon.args(&arguments).arg("--no-guardian");
+            daemon
+        },
+        guardian::Pace::default(),
+    )
+}

@@ -53,6 +53,17 @@ pub fn name() -> Result<String, HostError> {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).map_err(HostError::Name)
 }
 
+/// Names the process for `ps` and `top`. Started through `/proc/self/exe` it would be called `exe`.
+pub fn name_process(role: crate::decision::Role) {
+    let name = match role {
+        crate::decision::Role::Master => c"failover-master",
+        crate::decision::Role::Slave => c"failover-slave",
+    };
+    if let Err(error) = nix::sys::prctl::set_name(name) {
+        tracing::debug!(%error, "the process could not be named");
+    }
+}
+
 /// A fresh random number for this start of the daemon.
 ///
 /// # Errors

@@ -10,6 +10,8 @@ pub mod balancer;
 #[cfg(feature = "acting")]
 pub mod channel;
 #[cfg(feature = "acting")]
+pub mod check;
+#[cfg(feature = "acting")]
 pub mod child;
 #[cfg(feature = "acting")]
 pub mod clock;
@@ -18,9 +20,13 @@ pub mod config;
 #[cfg(feature = "acting")]
 pub mod control;
 #[cfg(feature = "acting")]
+pub mod driver;
+#[cfg(feature = "acting")]
 pub mod failpoint;
 #[cfg(feature = "acting")]
 pub mod guardian;
+#[cfg(feature = "acting")]
+pub mod heartbeat;
 #[cfg(feature = "acting")]
 pub mod host;
 #[cfg(feature = "acting")]
@@ -47,5 +53,7 @@ pub mod status;
 pub mod stop;
 #[cfg(feature = "acting")]
 pub mod store;
+#[cfg(feature = "acting")]
+pub mod telemetry;
 #[cfg(feature = "acting")]
 pub mod wire;

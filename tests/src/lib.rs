@@ -1,1 +1,10 @@
-//! The lab.
+//! What the end-to-end tests and the demo stand on: a lab of hosts in namespaces, real mail servers and a real balancer in
+//! it, and judges that know nothing of the code under test.
+
+pub mod demo;
+pub mod judge;
+pub mod lab;
+pub mod pair;
+pub mod program;
+pub mod settings;
+pub mod wait;

@@ -112,6 +112,7 @@ impl Node {
         match answer {
             Answer::Acked { epoch, means, forced } if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
+                let attempt = Attempt { epoch, ..attempt };
                 self.claim(now, attempt, Proof::Ack { means, forced, by_rcmd: false }, Rule::ProofAck, out);
             }
             Answer::Acked { .. } => {
@@ -157,6 +158,7 @@ impl Node {
         match result {
             Ok((epoch, means, forced)) if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
+                let attempt = Attempt { epoch, ..attempt };
                 self.claim(now, attempt, Proof::Ack { means, forced, by_rcmd: true }, Rule::ProofRcmd, out);
             }
             Ok(_) => self.note(now, Rule::NoProof, "the second way's statement is for an older epoch", out),
@@ -202,8 +204,14 @@ impl Node {
         timeout_allowed: bool,
         out: &mut Vec<Action>,
     ) {
-        self.note(now, rule, detail, out);
         let reason = if detail.is_empty() { rule.sentence().into() } else { format!("{} ({detail})", rule.sentence()) };
+        if let State::TakeoverBlocked { reason: known, timeout_allowed: allowed, .. } = &mut self.state
+            && *known == reason
+        {
+            // The same answer to a repeated demand is no news.
+            return *allowed = timeout_allowed;
+        }
+        self.note(now, rule, detail, out);
         let peer = self.policy.role.peer();
         self.page(
             PageKind::Blocked,
@@ -239,16 +247,32 @@ impl Node {
     pub(super) fn claim(&mut self, now: Millis, attempt: Attempt, proof: Proof, rule: Rule, out: &mut Vec<Action>) {
         self.note(now, rule, &describe(&proof), out);
         let epoch = self.record.highest.max(attempt.epoch).next_for(self.policy.role);
+        self.rebooted = false;
         self.record.highest = epoch;
         self.record.owned = epoch;
         if attempt.automatic() {
             self.record.automatic = self.record.automatic.max(epoch);
         }
         self.told.remove(&PageKind::Blocked);
-        let phase = Phase::Starting { epoch, attempt: attempt.clone(), proof: proof.clone() };
+        // How old the proof is decides whether a daemon that crashes now may go on with the start.
+        let proved = Attempt { began: now, ..attempt.clone() };
+        let phase = Phase::Starting { epoch, attempt: proved, proof: proof.clone() };
         let writing = self.persist(phase, out);
         self.note(now, Rule::Claimed, &format!("epoch {epoch}"), out);
         self.enter(now, State::Claimed { epoch, attempt, proof, writing });
+    }
+
+    /// The proof covers every epoch up to the demanded one. If the peer runs a later one, the proof is old: it waited
+    /// in a socket while this daemon was stopped, and another proof let the peer start meanwhile.
+    pub(super) fn consider_claimed(&mut self, now: Millis, attempt: &Attempt, out: &mut Vec<Action>) {
+        let overtaken = self
+            .heard()
+            .is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > attempt.epoch);
+        if overtaken {
+            self.note(now, Rule::ClaimOvertaken, "", out);
+            self.persist(Phase::Standby, out);
+            self.enter(now, State::Standby);
+        }
     }
 
     /// The claim's write ended.
@@ -306,6 +330,8 @@ impl Node {
         out.push(Action::Notice(epoch));
         self.note(now, Rule::StartSucceeded, &format!("epoch {epoch}"), out);
         self.enter(now, State::Active { epoch });
+        // The last verdict may speak of the time before the start; the start ended with checks that passed.
+        self.facts.local = Verdict::Passed;
         self.told.clear();
         if attempt.automatic() || attempt.commanded() {
             self.page(

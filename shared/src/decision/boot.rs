@@ -21,12 +21,19 @@ impl Node {
             self.record.phase = Phase::Standby;
             return self.begin_passive(now, out);
         }
+        // The kernel start in which the peer was known goes on, so its silence counts from here; a passive host waits.
+        self.peer.heard_at = Some(now);
         match self.record.phase.clone() {
             Phase::Standby | Phase::Stopped { .. } => self.begin_passive(now, out),
             Phase::Requesting(attempt) => {
                 let progress =
                     Progress { writing: None, sent: None, again_at: Some(now), peer_obeys: false, rcmd_tried: false };
                 self.enter(now, State::Requesting { attempt, progress });
+            }
+            // While this daemon was away, its silence may have earned the peer another proof, but not sooner than this.
+            Phase::Starting { epoch, attempt, .. } if now.since(attempt.began) >= self.policy.shutdown_timeout_ms => {
+                self.note(now, Rule::StartOvertaken, "", out);
+                self.stop_service(now, epoch, StopCause::Overtaken, None, out);
             }
             Phase::Starting { epoch, attempt, proof } => {
                 let operation = self.operation();
@@ -45,11 +52,16 @@ impl Node {
                 out.push(Action::Stop { operation, epoch, resume: true, reason: "resumed after a restart".into() });
                 let answer_to = match &cause {
                     StopCause::Demand(request) => Some(*request),
-                    StopCause::HigherEpoch(_) | StopCause::StartFailed { .. } | StopCause::Invariant => None,
+                    StopCause::HigherEpoch(_)
+                    | StopCause::StartFailed { .. }
+                    | StopCause::Overtaken
+                    | StopCause::Invariant => None,
                 };
                 self.enter(now, State::Stopping { epoch, cause, answer_to, operation });
             }
-            Phase::FailedStart { epoch, reason } => self.enter(now, State::FailedStart { epoch, reason }),
+            Phase::FailedStart { epoch, reason, commanded } => {
+                self.enter(now, State::FailedStart { epoch, reason, commanded, asked: None });
+            }
             Phase::FailedStop { epoch, reason } => {
                 self.enter(now, State::FailedStop { epoch, reason, looking: None });
             }
@@ -58,6 +70,7 @@ impl Node {
     }
 
     fn begin_passive(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.peer.heard_at = None;
         let operation = self.operation();
         out.push(Action::Look { operation });
         out.push(Action::Balance(Balance::Leave));

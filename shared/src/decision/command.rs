@@ -106,6 +106,7 @@ impl Node {
                 "the peer is heard: the pair decides together; by hand: failoverctl takeover / takeback".to_string()
             );
         }
+        self.gave_no_leave(now)?;
         if !self.policy.proof_operator {
             return Err(
                 "proof_of_stop does not list Operator, so a person's word does not start the service".to_string()
@@ -121,6 +122,19 @@ impl Node {
         let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
         self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
         Ok("starting the service here, on your word that the other host does not run it".to_string())
+    }
+
+    /// A peer that demands is alive, heard or not, and may start at any moment on this host's acknowledgement.
+    fn gave_no_leave(&self, now: Millis) -> Result<(), String> {
+        let limit = self.policy.shutdown_timeout_ms;
+        let lately = self.let_go_at.is_some_and(|at| now.since(at) < limit);
+        if self.answering.is_none() && !lately {
+            return Ok(());
+        }
+        let peer = self.policy.role.peer();
+        Err(format!(
+            "the {peer} demanded the service and was told that it may start; look at the {peer}, or wait {limit}"
+        ))
     }
 
     #[allow(clippy::too_many_arguments, reason = "the command's fields, taken apart once")]
@@ -145,6 +159,7 @@ impl Node {
         let State::TakeoverBlocked { attempt, .. } = self.state.clone() else {
             return Err("no take-over waits for a confirmation on this host: failoverctl status".to_string());
         };
+        self.gave_no_leave(now)?;
         let highest = self.record.highest;
         if typed != Some(highest) {
             if self.heard().is_some() {

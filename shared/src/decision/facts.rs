@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
 use super::node::Node;
-use super::peer::Beat;
+use super::peer::{Beat, Duty};
 use super::policy::Policy;
 use super::record::Record;
 use super::rule::Rule;
@@ -23,10 +23,28 @@ impl Node {
         self.peer.heard_at = Some(now);
         self.freshness_restarted = false;
         self.told.remove(&PageKind::NobodyActive);
-        self.learn_epoch(beat.epoch);
         self.compare_digests(now, beat.digest, out);
-        self.learn_moves(&beat, out);
+        self.learn_numbers(&beat, out);
+        self.learn_duty(now, &beat);
         self.peer.beat = Some(beat);
+    }
+
+    /// Another turn of the peer's as the active host begins, or ends.
+    fn learn_duty(&mut self, now: Millis, beat: &Beat) {
+        let known = self.peer.beat.as_ref().is_some_and(|known| known.owned == beat.owned);
+        if !known || !matches!(beat.duty, Duty::Starting | Duty::Active) {
+            self.peer.active_since = None;
+            self.peer.passed = false;
+        }
+        if beat.duty == Duty::Active {
+            self.peer.active_since.get_or_insert(now);
+        }
+    }
+
+    pub(super) fn remote_verdict(&mut self, verdict: Verdict) {
+        self.facts.remote = verdict;
+        let its_turn = self.peer.beat.as_ref().is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active));
+        self.peer.passed |= its_turn && verdict == Verdict::Passed;
     }
 
     fn compare_digests(&mut self, now: Millis, theirs: u64, out: &mut Vec<Action>) {
@@ -46,12 +64,15 @@ impl Node {
         }
     }
 
-    /// Automatic moves and their acknowledgements are numbers that only grow, so both hosts can simply keep the larger.
-    fn learn_moves(&mut self, beat: &Beat, out: &mut Vec<Action>) {
-        let (automatic, acknowledged) = (self.record.automatic, self.record.acknowledged);
+    /// Epochs, automatic moves and their acknowledgements only grow, so both hosts simply keep the larger. They are made
+    /// durable: a host that boots alone must not claim an epoch below one that its peer had.
+    fn learn_numbers(&mut self, beat: &Beat, out: &mut Vec<Action>) {
+        let Record { highest, automatic, acknowledged, .. } = self.record;
+        self.learn_epoch(beat.epoch);
         self.record.automatic = automatic.max(beat.automatic);
         self.record.acknowledged = acknowledged.max(beat.acknowledged);
-        if (automatic, acknowledged) != (self.record.automatic, self.record.acknowledged) {
+        let now = &self.record;
+        if (highest, automatic, acknowledged) != (now.highest, now.automatic, now.acknowledged) {
             self.persist(self.record.phase.clone(), out);
         }
     }
@@ -144,7 +165,7 @@ impl Node {
         let Some(beat) = self.heard() else { return false };
         match self.state {
             State::Active { .. } => self.facts.local == Verdict::Passed && beat.ready,
-            State::Standby => self.is_ready() && beat.duty == super::Duty::Active && beat.verdict == Verdict::Passed,
+            State::Standby => self.is_ready() && beat.duty == Duty::Active && beat.verdict == Verdict::Passed,
             State::Passive { .. }
             | State::Suspect { .. }
             | State::Requesting { .. }

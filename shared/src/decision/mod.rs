@@ -17,6 +17,9 @@ mod record;
 mod rule;
 mod state;
 mod suspicion;
+mod tally;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod turn;
 mod types;
@@ -29,6 +32,7 @@ pub use policy::Policy;
 pub use record::{Attempt, Phase, Proof, Record, StopCause};
 pub use rule::Rule;
 pub use state::{Progress, State, StateName};
+pub use tally::{Tally, combine};
 pub use timer::Timer;
 pub use types::{
     BootId, Epoch, Forced, Incarnation, Millis, OperationId, Presence, RequestId, Role, StartOutcome, StopMeans,

@@ -35,6 +35,8 @@ pub struct Node {
     pub(super) tilt_until: Option<Millis>,
     pub(super) freshness_restarted: bool,
     pub(super) answering: Option<Answering>,
+    /// When a stop was acknowledged last: the peer may start on that while this host cannot hear it.
+    pub(super) let_go_at: Option<Millis>,
     pub(super) next_operation: u64,
     pub(super) next_request: u32,
     pub(super) refused_until: Millis,
@@ -54,6 +56,10 @@ pub(super) struct Peer {
     pub(super) heard_at: Option<Millis>,
     /// Silent on all paths longer than δ. Only `TurnEnded` sets it, after every socket was read.
     pub(super) silent: bool,
+    /// Since when it is known to be active in the epoch that it owns.
+    pub(super) active_since: Option<Millis>,
+    /// The own checks of its service have passed since then: a failure after that is news, not the time before.
+    pub(super) passed: bool,
 }
 
 /// What is known of everything else.
@@ -103,6 +109,7 @@ impl Node {
             tilt_until: None,
             freshness_restarted: false,
             answering: None,
+            let_go_at: None,
             next_operation: 1,
             next_request: 1,
             refused_until: Millis(0),
@@ -125,7 +132,7 @@ impl Node {
             Event::LoopLate(late) => self.loop_was_late(now, late, out),
             Event::Beat(beat) => self.hear(now, beat, out),
             Event::LocalVerdict(verdict) => self.local_verdict(now, verdict, out),
-            Event::RemoteVerdict(verdict) => self.facts.remote = verdict,
+            Event::RemoteVerdict(verdict) => self.remote_verdict(verdict),
             Event::ThroughVerdict(verdict) => self.facts.through = verdict,
             Event::References { answering, of, link_up } => self.references(now, answering, of, link_up, out),
             Event::Readiness(reasons) => self.facts.not_ready = Some(reasons),
@@ -219,6 +226,12 @@ impl Node {
     #[must_use]
     pub fn is_frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// The own checks' verdict on the own service.
+    #[must_use]
+    pub fn local_verdict_now(&self) -> Verdict {
+        self.facts.local
     }
 
     /// Cut off by its own evidence: no reference point answers.

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::action::{Action, Balance, PageKind};
 use super::node::{Answering, Node};
-use super::peer::{Answer, Demand, Evidence, Refusal};
+use super::peer::{Answer, Demand, Duty, Evidence, Refusal};
+use super::policy::Policy;
 use super::record::{Phase, StopCause};
 use super::rule::Rule;
 use super::state::State;
@@ -37,7 +38,7 @@ impl Node {
                     return self.refuse(now, demand.request, Refusal::Busy, out);
                 }
                 self.withdraw(now, attempt.request, Rule::YieldedToPeer, out);
-                self.answer_not_running(now, &demand, out);
+                self.answer_not_running(now, demand.request, demand.epoch, out);
             }
             State::FailedStop { reason, .. } | State::ExclusivityError { reason, .. } => {
                 out.push(Action::Answer { request: demand.request, answer: Answer::AckedFailed { reason } });
@@ -51,7 +52,7 @@ impl Node {
             | State::Standby
             | State::Suspect { .. }
             | State::Stopped { writing: None, .. }
-            | State::FailedStart { .. } => self.answer_not_running(now, &demand, out),
+            | State::FailedStart { .. } => self.answer_not_running(now, demand.request, demand.epoch, out),
         }
     }
 
@@ -96,10 +97,9 @@ impl Node {
     }
 
     /// Nothing should be running here; that is looked at, and made durable, before it is acknowledged.
-    fn answer_not_running(&mut self, now: Millis, demand: &Demand, out: &mut Vec<Action>) {
+    fn answer_not_running(&mut self, now: Millis, request: RequestId, epoch: Epoch, out: &mut Vec<Action>) {
         let operation = self.operation();
-        self.answering =
-            Some(Answering { request: demand.request, epoch: demand.epoch, operation, began: now, verified: None });
+        self.answering = Some(Answering { request, epoch, operation, began: now, verified: None });
         out.push(Action::Look { operation });
     }
 
@@ -114,10 +114,12 @@ impl Node {
         let Some(mut answering) = self.answering.take() else { return };
         match presence {
             Presence::NothingRuns => {
-                let means = if self.rebooted { StopMeans::Rebooted } else { StopMeans::NotRunning };
-                let phase = match &self.record.phase {
-                    Phase::FailedStart { .. } | Phase::Stopped { .. } => self.record.phase.clone(),
-                    _ => Phase::Standby,
+                let (means, phase) = match &self.record.phase {
+                    // Most likely the answer to this very stop was lost on its way: it names its means again.
+                    Phase::Stopped { means, .. } => (*means, self.record.phase.clone()),
+                    Phase::FailedStart { .. } => (StopMeans::NotRunning, self.record.phase.clone()),
+                    _ if self.rebooted => (StopMeans::Rebooted, Phase::Standby),
+                    _ => (StopMeans::NotRunning, Phase::Standby),
                 };
                 answering.operation = self.persist(phase, out);
                 answering.verified = Some(means);
@@ -136,8 +138,13 @@ impl Node {
     pub(super) fn answer_written(&mut self, now: Millis, durable: bool, out: &mut Vec<Action>) {
         let Some(Answering { request, epoch, verified: Some(means), .. }) = self.answering.take() else { return };
         let answer = if durable {
+            self.let_go_at = Some(now);
             self.note(now, Rule::AnsweredNotRunning, &format!("demand {request}"), out);
-            Answer::Acked { epoch: epoch.max(self.record.highest), means, forced: None }
+            let forced = match &self.record.phase {
+                Phase::Stopped { forced, .. } => forced.clone(),
+                _ => None,
+            };
+            Answer::Acked { epoch: epoch.max(self.record.highest), means, forced }
         } else {
             self.note(now, Rule::StopNotDurable, "", out);
             Answer::AckedFailed { reason: Rule::StopNotDurable.sentence().into() }
@@ -159,6 +166,7 @@ impl Node {
             StopCause::Demand(request) => format!("the {} demanded it ({request})", self.policy.role.peer()),
             StopCause::HigherEpoch(higher) => format!("the {} runs epoch {higher}", self.policy.role.peer()),
             StopCause::StartFailed { reason, .. } => format!("the start failed: {reason}"),
+            StopCause::Overtaken => Rule::StartOvertaken.sentence().into(),
             StopCause::Invariant => Rule::InvariantBroken.sentence().into(),
         };
         out.push(Action::Stop { operation, epoch, resume: false, reason });
@@ -185,8 +193,11 @@ impl Node {
                 StopCause::StartFailed { reason, commanded } => {
                     self.note(now, Rule::StopVerified, "what was started is stopped", out);
                     self.failed_start(now, epoch, reason, commanded, out);
+                    if let Some(request) = answer_to {
+                        self.answer_not_running(now, request, epoch, out);
+                    }
                 }
-                StopCause::Demand(_) | StopCause::HigherEpoch(_) | StopCause::Invariant => {
+                StopCause::Demand(_) | StopCause::HigherEpoch(_) | StopCause::Overtaken | StopCause::Invariant => {
                     self.note(now, Rule::StopVerified, &stop_in_words(forced.as_ref()), out);
                     self.stopped(now, epoch, means, forced, answer_to, out);
                 }
@@ -217,6 +228,7 @@ impl Node {
             return self.stop_failed(now, epoch, Rule::StopNotDurable.sentence().into(), answer_to, out);
         }
         if let Some(request) = answer_to {
+            self.let_go_at = Some(now);
             out.push(Action::Answer { request, answer });
         }
     }
@@ -252,7 +264,7 @@ impl Node {
         commanded: bool,
         out: &mut Vec<Action>,
     ) {
-        self.persist(Phase::FailedStart { epoch, reason: reason.clone() }, out);
+        self.persist(Phase::FailedStart { epoch, reason: reason.clone(), commanded }, out);
         let effect = if commanded {
             "The other host is asked to take the service back."
         } else {
@@ -265,20 +277,45 @@ impl Node {
             "failoverctl history shows the step's output; mend it, then: failoverctl ack",
             out,
         );
-        if commanded {
-            out.push(Action::StartPlease(epoch));
+        self.enter(now, State::FailedStart { epoch, reason, commanded, asked: None });
+    }
+
+    /// The peer was well when a person moved the service away from it, so it takes the service back. Asked again and
+    /// again, because one message may be lost, with its connection or with a daemon that crashes.
+    pub(super) fn ask_peer_to_start(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if !self.peer_is_to_start() {
+            return;
         }
-        self.enter(now, State::FailedStart { epoch, reason });
+        if let State::FailedStart { epoch, asked, .. } = &mut self.state
+            && asked.is_none_or(|at| now.since(at) >= Policy::DEMAND_RETRY_MS)
+        {
+            *asked = Some(now);
+            out.push(Action::StartPlease(*epoch));
+        }
+    }
+
+    pub(super) fn peer_is_to_start(&self) -> bool {
+        let State::FailedStart { epoch, commanded: true, .. } = self.state else { return false };
+        self.heard().is_some_and(|beat| {
+            matches!(beat.duty, Duty::Standby | Duty::Stopped) && beat.owned <= epoch && self.answering.is_none()
+        })
     }
 
     /// `stop-here` stopped the service while this daemon was frozen or gone.
     pub(super) fn foreign_stop(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
         self.learn_epoch(epoch);
         self.answering = None;
-        let means = StopMeans::PostConditions;
-        self.record.phase = Phase::Stopped { epoch, means, forced: None };
         self.note(now, Rule::StoppedMeanwhile, &format!("epoch {epoch}"), out);
+        match self.state {
+            // The rest of a start list must not run behind the back of that stop; nor must this host's own stop list
+            // be forgotten, which ends by itself.
+            State::Starting { epoch, .. } => return self.stop_service(now, epoch, StopCause::Overtaken, None, out),
+            State::Stopping { .. } => return,
+            _ => {}
+        }
+        let means = StopMeans::PostConditions;
         out.push(Action::Balance(Balance::Leave));
+        self.persist(Phase::Stopped { epoch, means, forced: None }, out);
         self.enter(now, State::Stopped { epoch, means, forced: None, writing: None });
     }
 

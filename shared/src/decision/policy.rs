@@ -46,6 +46,8 @@ impl Policy {
     pub const WITNESS_EVERY_MS: Millis = Millis(1_000);
     /// How long the witnesses may take to answer; after that they have seen nothing.
     pub const WITNESS_LIMIT_MS: Millis = Millis(3_000);
+    /// A host that has become active and whose checks have not passed since then has failed them after this.
+    pub const FIRST_CHECK_MS: Millis = Millis(30_000);
     /// How long both hosts must be seen idle before one starts by itself.
     pub const SETTLE_MS: Millis = Millis(1_000);
     /// How long a durable write may take before it counts as failed.

@@ -53,7 +53,7 @@ pub enum Phase {
     Starting {
         /// The claimed epoch.
         epoch: Epoch,
-        /// On what the start rests.
+        /// On what the start rests; it begins with the proof.
         attempt: Attempt,
         /// The proof that allowed it.
         proof: Proof,
@@ -85,6 +85,8 @@ pub enum Phase {
         epoch: Epoch,
         /// Why.
         reason: String,
+        /// A person had commanded the start: the peer is asked to take the service back.
+        commanded: bool,
     },
     /// A stop failed or could not be verified.
     FailedStop {
@@ -157,6 +159,8 @@ pub enum StopCause {
         /// A person had commanded the start: the peer is asked to take the service back.
         commanded: bool,
     },
+    /// The own start was interrupted so long, or so thoroughly, that the proof under it may not hold any more.
+    Overtaken,
     /// The program caught itself in a wrong belief during a start.
     Invariant,
 }

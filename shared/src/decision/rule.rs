@@ -61,6 +61,8 @@ rules! {
     ClaimNotDurable = "The claim could not be made durable: nothing is started.",
     StartSucceeded = "The start list ran and the local checks passed.",
     StartFailed = "The start failed: what was started is stopped again in reverse.",
+    StartOvertaken = "The start was interrupted too long: the proof under it may not hold any more, so it is taken back.",
+    ClaimOvertaken = "The peer runs an epoch that the proof does not cover: the claim is given up.",
     ObeyedDemand = "The peer's demand is valid: the service is stopped here.",
     RefusedDemand = "The peer's demand is not obeyed.",
     AnsweredNotRunning = "The peer's demand found nothing running here: acknowledged.",

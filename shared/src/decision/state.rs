@@ -126,12 +126,16 @@ pub enum State {
         /// Not yet durable: the write, and the demand that is answered after it.
         writing: Option<(OperationId, Option<RequestId>)>,
     },
-    /// A start failed and was taken back. Way out: `ack`, a commanded move, or the peer active.
+    /// A start failed and was taken back. Way out: `ack` or a commanded move.
     FailedStart {
         /// Of this epoch.
         epoch: Epoch,
         /// Why.
         reason: String,
+        /// A person had commanded the start: the peer is asked to take the service back until it does.
+        commanded: bool,
+        /// When it was asked last.
+        asked: Option<Millis>,
     },
     /// A stop failed. Way out: a person stops it and says `force-offline`.
     FailedStop {
@@ -279,8 +283,8 @@ impl StateName {
             S::Requesting => &[S::Standby, S::Proving, S::TakeoverBlocked, S::Claimed, S::Stopped],
             S::Proving => &[S::Standby, S::TakeoverBlocked, S::Claimed, S::Stopped],
             S::TakeoverBlocked => &[S::Standby, S::Claimed, S::Stopped],
-            S::Claimed => &[S::Starting, S::FailedStart, S::Stopped],
-            S::Starting => &[S::Active, S::Stopping, S::Stopped],
+            S::Claimed => &[S::Starting, S::Standby, S::FailedStart, S::Stopped],
+            S::Starting => &[S::Active, S::Stopping],
             S::Active => &[S::Stopping, S::Stopped],
             S::Stopping => &[S::Stopped, S::FailedStart, S::FailedStop],
             S::Stopped => &[S::Standby, S::FailedStop, S::Requesting, S::ExclusivityError],

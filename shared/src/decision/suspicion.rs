@@ -18,12 +18,14 @@ impl Node {
     pub(super) fn consider_standby(&mut self, now: Millis, out: &mut Vec<Action>) {
         if self.peer.silent {
             self.note(now, Rule::PeerSilent, "", out);
-            return self.enter(now, State::Suspect { asked: None, link_cut: false });
+            self.enter(now, State::Suspect { asked: None, link_cut: false });
+            // At once: no beat comes any more that would be the occasion.
+            return self.consider_suspect(now, None, out);
         }
         let Some(beat) = self.heard() else { return };
         let evidence = match (beat.duty, beat.verdict) {
             (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
-            (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(),
+            (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(now),
             (Duty::Standby, _) => return self.consider_idle_pair(now, out),
             (Duty::Passive | Duty::Requesting | Duty::Starting | Duty::Stopping | Duty::Stopped | Duty::Held, _) => {
                 None
@@ -37,7 +39,12 @@ impl Node {
     }
 
     /// The own checks of the peer's service, unless the balancer still reaches it: then only the way from here is bad.
-    fn remote_failure(&self) -> Option<(Evidence, Rule)> {
+    /// A verdict that is older than the peer's turn as the active host speaks of the time before it.
+    fn remote_failure(&self, now: Millis) -> Option<(Evidence, Rule)> {
+        let old_enough = self.peer.active_since.is_some_and(|since| now.since(since) >= Policy::FIRST_CHECK_MS);
+        if !self.peer.passed && !old_enough {
+            return None;
+        }
         match (self.facts.remote, self.facts.through) {
             (Verdict::Failed(symptom), Verdict::Failed(_) | Verdict::Unknown) => {
                 Some((Evidence::RemoteCheck(symptom), Rule::DemandRemoteCheck))
@@ -54,8 +61,9 @@ impl Node {
             core::cmp::Ordering::Less => false,
             core::cmp::Ordering::Equal => self.policy.role == Role::Master,
         };
-        if !first {
-            return self.idle_since = None;
+        if !first || self.facts.not_ready.is_none() {
+            self.idle_since = None;
+            return self.nothing_withheld();
         }
         let since = *self.idle_since.get_or_insert(now);
         if now.since(since) >= Policy::SETTLE_MS {
@@ -72,6 +80,9 @@ impl Node {
         let evidence = Evidence::Silence(self.silence(now));
         if let Some(rule) = self.withheld_by(now, &evidence) {
             return self.withhold(now, rule, was_active, out);
+        }
+        if self.withheld != Some(Rule::LinkCut) {
+            self.nothing_withheld();
         }
         let due = asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_EVERY_MS);
         if due && let State::Suspect { asked, .. } = &mut self.state {
@@ -141,7 +152,7 @@ impl Node {
     /// Begins a demand on `evidence`, or says what withholds it.
     pub(super) fn demand_or_withhold(&mut self, now: Millis, evidence: Evidence, rule: Rule, out: &mut Vec<Action>) {
         match self.withheld_by(now, &evidence) {
-            Some(why) => self.withhold(now, why, evidence != Evidence::NobodyActive, out),
+            Some(why) => self.withhold(now, why, true, out),
             None => self.begin_attempt(now, evidence, rule, out),
         }
     }

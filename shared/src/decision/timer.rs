@@ -27,6 +27,8 @@ pub enum Timer {
     Witness,
     /// A host that was refused may demand again.
     RefusedPause,
+    /// The peer is asked again to take the service back.
+    RollBack,
     /// A stopped host says that the peer has not started.
     StoppedWait,
     /// The loop has been punctual long enough.
@@ -49,6 +51,7 @@ impl Timer {
             | Timer::ShutdownTimeout
             | Timer::Witness
             | Timer::RefusedPause
+            | Timer::RollBack
             | Timer::StoppedWait
             | Timer::TiltEnd
             | Timer::HoldDownEnd => false,

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::action::{Action, PageKind};
+use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
 use super::policy::Policy;
@@ -29,6 +29,7 @@ impl Node {
             }
             Some(Timer::StopLimit) => {
                 if let State::Stopping { epoch, answer_to, .. } = self.state.clone() {
+                    out.push(Action::Balance(Balance::Leave));
                     self.stop_failed(now, epoch, "the stop ran out of time".into(), answer_to, out);
                 }
             }
@@ -154,6 +155,7 @@ impl Node {
             State::Standby => self.consider_standby(now, out),
             State::Suspect { asked, .. } => self.consider_suspect(now, asked, out),
             State::Requesting { attempt, progress } => self.consider_requesting(now, &attempt, &progress, out),
+            State::Claimed { attempt, .. } => self.consider_claimed(now, &attempt, out),
             State::Proving { attempt, .. } => {
                 if !self.peer.silent {
                     self.withdraw(now, attempt.request, Rule::PeerHeardAgain, out);
@@ -163,11 +165,10 @@ impl Node {
             State::Starting { epoch, .. } => self.consider_higher_epoch(now, epoch, out),
             State::Active { epoch } => self.consider_active(now, epoch, out),
             State::Stopped { epoch, writing: None, .. } => self.consider_stopped(now, epoch, out),
+            State::FailedStart { .. } => self.ask_peer_to_start(now, out),
             State::Passive { .. }
-            | State::Claimed { .. }
             | State::Stopping { .. }
             | State::Stopped { .. }
-            | State::FailedStart { .. }
             | State::FailedStop { .. }
             | State::ExclusivityError { .. } => {}
         }
@@ -179,7 +180,7 @@ impl Node {
             return;
         }
         let peer = self.policy.role.peer();
-        if self.peer.silent && self.peer.beat.is_some() && !self.told.contains(&PageKind::PeerSilent) {
+        if self.peer.silent && !self.told.contains(&PageKind::PeerSilent) {
             self.note(now, Rule::PeerSilent, "the service here goes on", out);
             self.page(
                 PageKind::PeerSilent,
@@ -213,11 +214,13 @@ impl Node {
     fn consider_higher_epoch(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
         let newer_beat = self.peer.heard_at.is_some_and(|at| at > self.entered);
         let Some(beat) = self.heard().filter(|_| newer_beat) else { return };
-        if !matches!(beat.duty, Duty::Active | Duty::Starting) || beat.epoch == epoch {
+        if !matches!(beat.duty, Duty::Active | Duty::Starting) || beat.owned == epoch {
             return;
         }
-        let (theirs, higher) = (beat.epoch, beat.epoch > epoch);
-        if self.told.contains(&PageKind::TwoActives) && !higher {
+        let (theirs, higher) = (beat.owned, beat.owned > epoch);
+        // A beat that left before the peer stopped may still be under way for a while.
+        let may_be_late = now.since(self.entered) < self.policy.suspect_after_ms;
+        if !higher && (may_be_late || self.told.contains(&PageKind::TwoActives)) {
             return;
         }
         let rule = if higher { Rule::HigherEpoch } else { Rule::LowerEpoch };
@@ -238,10 +241,13 @@ impl Node {
     }
 
     fn consider_stopped(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
-        let started =
-            self.heard().is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active) && beat.epoch > epoch);
-        if started && self.answering.is_none() {
+        let Some(beat) = self.heard().filter(|_| self.answering.is_none()) else { return };
+        if matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > epoch {
             self.note(now, Rule::PeerStarted, "", out);
+            self.enter(now, State::Standby);
+        } else if beat.duty == Duty::Standby && now.since(self.entered) >= self.policy.suspect_after_ms {
+            // It has given up its demand, so there is nothing to wait for.
+            self.note(now, Rule::PeerDidNotStart, "", out);
             self.enter(now, State::Standby);
         }
     }
@@ -283,17 +289,21 @@ impl Node {
                 if let (Some(since), None) = (self.idle_since, self.withheld) {
                     each(Timer::Settle, since.after(Policy::SETTLE_MS));
                 }
-                if self.withheld == Some(Rule::WithheldRefused) {
-                    each(Timer::RefusedPause, self.refused_until);
-                }
+                self.refused_timer(each);
             }
-            State::Suspect { asked: Some(asked), .. } => each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS)),
+            State::Suspect { asked, .. } => match (asked, self.withheld) {
+                (Some(asked), None | Some(Rule::LinkCut)) => {
+                    each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS));
+                }
+                // What withholds ends with an event, and the pause with its own timer.
+                (Some(_) | None, _) => self.refused_timer(each),
+            },
             State::Requesting { progress, .. } => {
                 each(Timer::ShutdownTimeout, entered.after(self.policy.shutdown_timeout_ms));
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
-                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent {
+                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent && progress.writing.is_none() {
                     each(Timer::RcmdAfter, entered.after(Policy::RCMD_AFTER_MS));
                 }
             }
@@ -314,13 +324,22 @@ impl Node {
                     each(Timer::StoppedWait, due);
                 }
             }
-            State::Suspect { .. }
-            | State::Claimed { .. }
+            State::FailedStart { asked, .. } => {
+                if let (true, Some(asked)) = (self.peer_is_to_start(), asked) {
+                    each(Timer::RollBack, asked.after(Policy::DEMAND_RETRY_MS));
+                }
+            }
+            State::Claimed { .. }
             | State::Active { .. }
             | State::Stopped { .. }
-            | State::FailedStart { .. }
             | State::FailedStop { .. }
             | State::ExclusivityError { .. } => {}
+        }
+    }
+
+    fn refused_timer(&self, each: &mut dyn FnMut(Timer, Millis)) {
+        if self.withheld == Some(Rule::WithheldRefused) {
+            each(Timer::RefusedPause, self.refused_until);
         }
     }
 }

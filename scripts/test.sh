@@ -1,0 +1,110 @@
+#!/bin/bash
+# Everything that CI checks, at home and there: scripts/test.sh [--long]
+#   --long   50 moves under load instead of 10
+# As root it installs the packages that are missing (Debian) and runs all tests. Without root the tests that need
+# namespaces are counted as "not run", never as passed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+if [ "${1:-}" = --long ]; then export FAILOVER_LONG=1; fi
+# A fresh clone compiles everything once: incremental state would only cost time and disk.
+if [ -n "${CI:-}" ]; then export CARGO_INCREMENTAL=0; fi
+
+readonly PACKAGES=(
+  gcc libc6-dev pkg-config libssl-dev
+  dovecot-core dovecot-pop3d dovecot-imapd dovecot-lmtpd haproxy nftables iproute2 util-linux procps
+  openssh-server openssh-client shellcheck
+)
+readonly POLICY=/usr/sbin/policy-rc.d
+
+section() { printf '\n== %s\n' "$*"; }
+
+missing_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+  done
+}
+
+restore_policy() {
+  if [ -e "$POLICY.failover-saved" ]; then mv -f "$POLICY.failover-saved" "$POLICY"; else rm -f "$POLICY"; fi
+}
+
+# Installs what is missing. The policy keeps Debian's packages from starting Dovecot, HAProxy and sshd on the real ports.
+install_packages() {
+  local missing
+  if ! command -v dpkg-query >/dev/null; then
+    echo "not Debian: these packages, or what they are called here, must be there: ${PACKAGES[*]}"
+    return
+  fi
+  mapfile -t missing < <(missing_packages)
+  if [ "${#missing[@]}" -eq 0 ]; then echo "all there"; return; fi
+  if [ "$(id -u)" -ne 0 ]; then echo "not root, so not installed: ${missing[*]}"; return; fi
+  trap restore_policy EXIT
+  if [ -e "$POLICY" ]; then mv "$POLICY" "$POLICY.failover-saved"; fi
+  printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+  chmod 755 "$POLICY"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
+  restore_policy
+  trap - EXIT
+  echo "installed: ${missing[*]}"
+}
+
+# The decision core must not know what time it is, nor anything outside its arguments. Its tests may.
+check_purity() {
+  cargo build --locked -p failover-shared --no-default-features
+  if grep -rnE '\b(std::(time|net|fs|process|thread|env)|tokio|getrandom|SystemTime|Instant)\b|\brand::' \
+    --include='*.rs' --exclude-dir=tests --exclude=tests.rs shared/src/decision; then
+    echo "the decision core reaches outside itself, see above" >&2
+    return 1
+  fi
+}
+
+# Runs all tests; ends with what could not be run and the runner's own summary.
+run_tests() {
+  local log not_run status=0
+  log=$(mktemp)
+  not_run=$(mktemp)
+  export FAILOVER_NOT_RUN=$not_run
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --workspace 2>&1 | tee "$log" || status=$?
+    cargo test --locked --workspace --doc --quiet 2>&1 | tee -a "$log.doc" || status=$?
+    section "Summary"
+    sed -n '/Summary \[/,$p' "$log"
+    grep '^test result' "$log.doc" | sed 's/^/documentation: /' || true
+  else
+    cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
+    section "Summary"
+    grep -E '^test result|^test .* FAILED$' "$log" || true
+  fi
+  echo "not run: $(wc -l <"$not_run") tests"
+  sort "$not_run"
+  rm -f "$log" "$log.doc" "$not_run"
+  return "$status"
+}
+
+section "Packages"
+install_packages
+section "Format"
+cargo fmt --all --check
+echo "as rustfmt has it"
+section "Shell"
+if command -v shellcheck >/dev/null; then
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+  echo "shellcheck has nothing to say"
+else
+  echo "not run: shellcheck is not installed"
+fi
+section "Dependencies"
+scripts/check-dependencies.sh
+section "Purity of the decision core"
+check_purity
+section "Clippy"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+section "Binaries"
+cargo build --locked --workspace --bins
+section "Tests"
+run_tests

@@ -1,0 +1,13 @@
+//! The core's tests: stories of one host, and random schedules of two.
+
+extern crate std;
+
+mod driver;
+mod faults;
+mod host;
+mod judge;
+mod network;
+mod pair;
+mod person;
+mod random;
+mod world;

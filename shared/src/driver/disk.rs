@@ -1,0 +1,147 @@
+//! The one thread that writes: durable state and journal, strictly in the order asked.
+//!
+//! It owns both files. A disk that hangs holds up this thread only; the loop goes on, sees the write's time run out and
+//! can still stop the service.
+
+use std::path::Path;
+use std::sync::mpsc as std_mpsc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Input;
+use crate::decision::{Event, OperationId, Record};
+use crate::failpoint::failpoint;
+use crate::journal::{Entry, Journal};
+use crate::store::{Store, StoreError};
+
+/// How many writes may wait. A loop that has this many open is told that the next one failed.
+const WAITING_MAX: usize = 1024;
+
+/// The writing thread's handle.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    requests: std_mpsc::SyncSender<Request>,
+}
+
+enum Request {
+    Persist { operation: OperationId, record: Box<Record> },
+    Append { entry: Box<Entry>, durable: Option<oneshot::Sender<bool>> },
+    Recheck,
+    Tail { after: u64, count: usize, reply: oneshot::Sender<Vec<Entry>> },
+}
+
+impl Disk {
+    /// Starts the thread. Finished writes come back as inputs.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(store: Store<Record>, journal: Journal, inputs: mpsc::Sender<Input>) -> std::io::Result<Disk> {
+        let (requests, waiting) = std_mpsc::sync_channel(WAITING_MAX);
+        std::thread::Builder::new().name("disk".into()).spawn(move || work(store, journal, &waiting, &inputs))?;
+        Ok(Disk { requests })
+    }
+
+    /// Makes `record` durable; the report is `Event::Persisted`. False: the queue is full, nothing will come.
+    #[must_use]
+    pub fn persist(&self, operation: OperationId, record: Record) -> bool {
+        self.requests.try_send(Request::Persist { operation, record: Box::new(record) }).is_ok()
+    }
+
+    /// Writes a journal entry, some time soon. A lost entry is not worth holding up a move.
+    pub fn note(&self, entry: Entry) {
+        let _ = self.requests.try_send(Request::Append { entry: Box::new(entry), durable: None });
+    }
+
+    /// Writes a journal entry and says when it is durable; false if it is not.
+    pub async fn note_durably(&self, entry: Entry) -> bool {
+        let (done, durable) = oneshot::channel();
+        if self.requests.try_send(Request::Append { entry: Box::new(entry), durable: Some(done) }).is_err() {
+            return false;
+        }
+        durable.await.unwrap_or(false)
+    }
+
+    /// Looks whether somebody else (`stop-here`) wrote the state; if so, an input says what.
+    pub fn recheck(&self) {
+        let _ = self.requests.try_send(Request::Recheck);
+    }
+
+    /// The newest journal entries behind `after`, oldest first.
+    pub async fn tail(&self, after: u64, count: usize) -> Vec<Entry> {
+        let (reply, entries) = oneshot::channel();
+        if self.requests.try_send(Request::Tail { after, count, reply }).is_err() {
+            return Vec::new();
+        }
+        entries.await.unwrap_or_default()
+    }
+}
+
+fn work(
+    mut store: Store<Record>,
+    mut journal: Journal,
+    waiting: &std_mpsc::Receiver<Request>,
+    inputs: &mpsc::Sender<Input>,
+) {
+    while let Ok(request) = waiting.recv() {
+        match request {
+            Request::Persist { operation, record } => {
+                failpoint("persist-before");
+                let durable = match store.write(&record) {
+                    Ok(()) => true,
+                    Err(StoreError::ForeignWrite { .. }) => {
+                        take_foreign(&mut store, inputs);
+                        false
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the state could not be made durable");
+                        false
+                    }
+                };
+                failpoint("persist-after");
+                if inputs.blocking_send(Input::Core(Event::Persisted { operation, durable })).is_err() {
+                    return;
+                }
+            }
+            Request::Append { entry, durable } => {
+                let written = journal.append(&entry, durable.is_some());
+                if let Err(error) = &written {
+                    tracing::warn!(%error, "a journal entry was lost");
+                }
+                if let Some(done) = durable {
+                    // Nobody waits any more: the step was given up.
+                    let _ = done.send(written.is_ok());
+                }
+            }
+            Request::Recheck => match store.changed_by_other() {
+                Ok(true) => take_foreign(&mut store, inputs),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "the state file cannot be looked at"),
+            },
+            Request::Tail { after, count, reply } => {
+                let entries = journal.since(after, count).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the journal cannot be read");
+                    Vec::new()
+                });
+                let _ = reply.send(entries);
+            }
+        }
+    }
+}
+
+/// Somebody else wrote the state: only `stop-here` does, and only to say that the service is stopped.
+fn take_foreign(store: &mut Store<Record>, inputs: &mpsc::Sender<Input>) {
+    match store.reload() {
+        Ok(crate::store::Loaded::Valid(record)) => {
+            let epoch = record.highest;
+            let _ = inputs.blocking_send(Input::Core(Event::ForeignStop { epoch }));
+        }
+        Ok(_) => tracing::error!("the state file was changed by somebody else and is not readable now"),
+        Err(error) => tracing::error!(%error, "the state file was changed by somebody else and cannot be read"),
+    }
+}
+
+/// Where the state and the journal of a host live.
+#[must_use]
+pub fn files(state_dir: &Path, role: crate::decision::Role) -> (std::path::PathBuf, std::path::PathBuf) {
+    (state_dir.join(format!("{role}.state")), state_dir.join(format!("{role}.journal")))
+}

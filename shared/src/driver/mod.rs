@@ -1,0 +1,64 @@
+//! The acting half's middle: it owns the decision core and is the only place where the other modules meet.
+
+mod balancing;
+mod disk;
+mod entries;
+mod operator;
+mod perform;
+mod readiness;
+mod references;
+mod reload;
+mod report;
+mod service;
+mod setup;
+mod signals;
+mod turn;
+mod watch;
+mod witness;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::balancer;
+use crate::check;
+use crate::config::{Loaded, Problems};
+use crate::decision::{Event, Role};
+
+pub use setup::{DriverError, run};
+
+/// What a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The role of this host.
+    pub role: Role,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Durable state and journal.
+    pub state_dir: PathBuf,
+    /// Sockets and pid files.
+    pub run_dir: PathBuf,
+    /// Script output.
+    pub log_dir: PathBuf,
+    /// The own host name, if it is not to be asked of the system.
+    pub host: Option<String>,
+}
+
+/// What reaches the loop from tasks and threads.
+pub(crate) enum Input {
+    /// For the core as it is.
+    Core(Event),
+    /// A round of a check.
+    Check(check::Report),
+    /// The main process of this name died.
+    ProcessDied(String),
+    /// The balancer's reconciler.
+    Balancer(balancer::Report),
+    /// A script step began or ended.
+    Step(service::StepProgress),
+    /// A round of every running check is wanted now.
+    AskChecks,
+    /// The peer's digests of single configuration keys.
+    PeerKeys(BTreeMap<String, u64>),
+    /// The configuration was read again.
+    Reloaded(Box<Result<Loaded, Problems>>),
+}

@@ -1,0 +1,383 @@
+//! The one loop of a daemon. It reads the clock once a turn, hands every event to the core and performs what comes back.
+//!
+//! A turn: wait; safety timers; every ready socket and queue; suspicion timers; actions; beat. Nothing in it waits for a
+//! disk, a script, a device or the peer: that is done by tasks and threads which report back as [`Input`]s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::disk::Disk;
+use super::entries;
+use super::service::{ServiceWork, StepProgress};
+use super::watch::Watch;
+use super::{Input, Settings};
+use crate::channel::{self, Incoming, PeerClient, Replies};
+use crate::clock;
+use crate::config::Loaded;
+use crate::control::Asked;
+use crate::decision::{Action, Beat, BootId, Event, Millis, Node, RequestId, StateName};
+use crate::heartbeat::{Heard, Heartbeat};
+use crate::key::KeyRing;
+use crate::notify::Pager;
+use crate::script::{List, StepAt};
+use crate::status::StepStatus;
+use crate::wire::{HeaderSource, Message};
+
+/// The longest sleep: also the measure of how late the loop is when nothing is due.
+const TICK_MS: Millis = Millis(500);
+/// How late a turn must be before the core is told.
+const LATE_MS: Millis = Millis(5);
+/// How many inputs one turn takes before the timers are looked at again.
+const INPUTS_PER_TURN: usize = 128;
+/// How many demands of the peer may wait for their answer on open connections.
+const REPLIES_MAX: usize = 16;
+
+/// Everything that the loop owns.
+pub(super) struct Driver {
+    pub(super) keys: KeyRing,
+    pub(super) channel_counters: Arc<channel::Counters>,
+    pub(super) settings: Settings,
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) boot: BootId,
+    pub(super) node: Node,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) header: Arc<HeaderSource>,
+    pub(super) peer: Arc<PeerClient>,
+    pub(super) disk: Disk,
+    pub(super) service: ServiceWork,
+    pub(super) watch: Watch,
+    pub(super) balancing: super::balancing::Balancing,
+    pub(super) pager: Pager,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) facts: Facts,
+    pub(super) refused_config: Option<String>,
+    pub(super) troubles: BTreeMap<&'static str, String>,
+    replies: BTreeMap<RequestId, Replies>,
+    pub(super) tickets: BTreeMap<u64, super::operator::Ticket>,
+    pub(super) next_ticket: u64,
+    actions: Vec<Action>,
+    state: StateName,
+    beat: Option<Beat>,
+    loop_lag: Millis,
+    loop_lag_at: Millis,
+}
+
+/// What a daemon is put together from.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) boot: BootId,
+    pub(super) node: Node,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) header: Arc<HeaderSource>,
+    pub(super) keys: KeyRing,
+    pub(super) channel_counters: Arc<channel::Counters>,
+    pub(super) peer: Arc<PeerClient>,
+    pub(super) disk: Disk,
+    pub(super) service: ServiceWork,
+    pub(super) watch: Watch,
+    pub(super) balancing: super::balancing::Balancing,
+    pub(super) pager: Pager,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) troubles: BTreeMap<&'static str, String>,
+}
+
+/// What the loop has seen that the core has no use for, but an operator has.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// When each path was heard last.
+    pub(super) paths: BTreeMap<usize, Millis>,
+    /// When readiness was looked at last, and what it said.
+    pub(super) readiness: Option<(Millis, Vec<String>)>,
+    /// The step that runs.
+    pub(super) step: Option<(Millis, StepStatus)>,
+    /// The last reason noted.
+    pub(super) last_reason: Option<String>,
+    /// The peer's digests of single configuration keys.
+    pub(super) peer_keys: Option<BTreeMap<String, u64>>,
+}
+
+/// What wakes the loop besides its timers and the beats.
+pub(super) struct Sources {
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) incoming: mpsc::Receiver<Incoming>,
+    pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) signals: mpsc::Receiver<super::signals::Signal>,
+}
+
+enum Woken {
+    Timer,
+    Beats,
+    Input(Option<Input>),
+    Incoming(Option<Incoming>),
+    Asked(Option<Asked>),
+    Signal(Option<super::signals::Signal>),
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Driver {
+        let Parts { settings, loaded, boot, node, heartbeat, header, keys, channel_counters, peer, disk, .. } = parts;
+        let Parts { service, watch, balancing, pager, inputs, troubles, .. } = parts;
+        Driver {
+            state: node.state().name(),
+            settings,
+            loaded,
+            boot,
+            node,
+            heartbeat,
+            header,
+            keys,
+            channel_counters,
+            peer,
+            disk,
+            service,
+            watch,
+            balancing,
+            pager,
+            inputs,
+            troubles,
+            facts: Facts::default(),
+            refused_config: None,
+            replies: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            next_ticket: 1,
+            actions: Vec::new(),
+            beat: None,
+            loop_lag: Millis(0),
+            loop_lag_at: Millis(0),
+        }
+    }
+
+    /// Runs until a signal ends it. The service is not touched at the end.
+    pub(super) async fn run(&mut self, mut sources: Sources, first: Vec<Action>) {
+        self.actions = first;
+        self.finish_turn();
+        loop {
+            let asked_at = clock::now();
+            let due = self.next_due(asked_at);
+            let woken = self.wait(&mut sources, asked_at, due).await;
+            let now = clock::now();
+            self.step(now, Event::TurnBegan);
+            self.judge_lateness(now, due);
+            match woken {
+                Woken::Timer | Woken::Beats => {}
+                Woken::Input(Some(input)) => self.input(now, input),
+                Woken::Incoming(Some(incoming)) => self.incoming(now, incoming),
+                Woken::Asked(Some(asked)) => self.asked(now, asked),
+                Woken::Signal(Some(super::signals::Signal::Reload)) => self.reload(),
+                Woken::Signal(Some(super::signals::Signal::End) | None)
+                | Woken::Input(None)
+                | Woken::Incoming(None)
+                | Woken::Asked(None) => return self.farewell(),
+            }
+            self.drain(now, &mut sources);
+            self.step(now, Event::TurnEnded);
+            self.finish_turn();
+        }
+    }
+
+    fn next_due(&self, now: Millis) -> Millis {
+        [self.node.deadline(), self.watch.deadline()].into_iter().flatten().fold(now.after(TICK_MS), Millis::min)
+    }
+
+    async fn wait(&self, sources: &mut Sources, now: Millis, due: Millis) -> Woken {
+        let pause = Duration::from_millis(due.since(now).0);
+        tokio::select! {
+            biased;
+            input = sources.inputs.recv() => Woken::Input(input),
+            incoming = sources.incoming.recv() => Woken::Incoming(incoming),
+            () = self.heartbeat.readable() => Woken::Beats,
+            signal = sources.signals.recv() => Woken::Signal(signal),
+            asked = sources.asked.recv() => Woken::Asked(asked),
+            () = tokio::time::sleep(pause) => Woken::Timer,
+        }
+    }
+
+    /// The loop came round later than it had asked for: it may have missed something, or the whole host stood still.
+    fn judge_lateness(&mut self, now: Millis, due: Millis) {
+        let late = now.since(due);
+        if late > self.loop_lag || now.since(self.loop_lag_at) > Millis(10_000) {
+            self.loop_lag = late;
+            self.loop_lag_at = now;
+        }
+        if late < LATE_MS {
+            return;
+        }
+        if late >= TICK_MS {
+            // While this process stood still, stop-here may have stopped the service.
+            self.disk.recheck();
+        }
+        self.step(now, Event::LoopLate(late));
+    }
+
+    /// Everything that is ready now, before silence is judged.
+    fn drain(&mut self, now: Millis, sources: &mut Sources) {
+        let mut heard = Vec::new();
+        self.heartbeat.drain(now, &mut heard);
+        for beat in heard {
+            self.heard(now, beat);
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let Ok(input) = sources.inputs.try_recv() else { break };
+            self.input(now, input);
+        }
+    }
+
+    fn heard(&mut self, now: Millis, heard: Heard) {
+        self.facts.paths.insert(heard.path, now);
+        if heard.farewell {
+            self.disk.note(entries::entry("daemon", "the peer's daemon ends; its service runs on", &[]));
+        }
+        // An older beat that came later on a slower path says nothing new.
+        if heard.newest {
+            self.step(now, Event::Beat(heard.beat));
+        }
+    }
+
+    fn input(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Core(Event::Readiness(reasons)) => {
+                self.facts.readiness = Some((now, reasons.clone()));
+                self.step(now, Event::Readiness(reasons));
+            }
+            Input::Core(event) => self.step(now, event),
+            Input::Check(report) => {
+                for event in self.watch.report(now, report, &self.disk) {
+                    self.step(now, event);
+                }
+            }
+            Input::ProcessDied(name) => {
+                for event in self.watch.process_died(now, &name, &self.disk) {
+                    self.step(now, event);
+                }
+            }
+            Input::Balancer(report) => self.balancer_reported(now, report),
+            Input::Step(step) => self.step_progress(now, step),
+            Input::AskChecks => self.watch.ask_now(),
+            Input::PeerKeys(keys) => self.facts.peer_keys = Some(keys),
+            Input::Reloaded(result) => self.reloaded(now, *result),
+        }
+    }
+
+    fn incoming(&mut self, now: Millis, incoming: Incoming) {
+        let Incoming { header, message, reply } = incoming;
+        self.header_seen(&header);
+        match message {
+            Message::ShutdownYourService(demand) => {
+                while self.replies.len() >= REPLIES_MAX {
+                    self.replies.pop_first();
+                }
+                self.replies.insert(demand.request, reply);
+                self.step(now, Event::DemandReceived(demand));
+            }
+            Message::ShutdownWithdraw { request } => {
+                self.replies.remove(&request);
+                answer(&reply, Message::Ok);
+                self.step(now, Event::DemandWithdrawn(request));
+            }
+            Message::TakeoverNotice { epoch } => {
+                answer(&reply, Message::Ok);
+                self.step(now, Event::TakeoverNotice(epoch));
+            }
+            Message::StartPlease { epoch } => {
+                answer(&reply, Message::Ok);
+                self.step(now, Event::StartPlease(epoch));
+            }
+            Message::Command { command } => self.peers_command(now, command, reply),
+            Message::Status => answer(&reply, Message::Reply { body: self.status_json(now) }),
+            Message::History { count } => self.history_for_peer(count, reply),
+            Message::ShutdownProgress { .. }
+            | Message::ShutdownAnswer { .. }
+            | Message::Reply { .. }
+            | Message::Ok
+            | Message::Error { .. } => {
+                answer(&reply, Message::Error { text: "this is an answer, not a question".into() })
+            }
+        }
+    }
+
+    /// One event for the core; its actions are performed at the end of the turn, in order.
+    pub(super) fn step(&mut self, now: Millis, event: Event) {
+        self.node.step(now, event, &mut self.actions);
+    }
+
+    fn finish_turn(&mut self) {
+        let now = clock::now();
+        self.follow(now);
+        self.note_transition();
+        // Before the actions: an acknowledgement must not overtake the beat that says what became of this host.
+        self.publish(now);
+        for action in std::mem::take(&mut self.actions) {
+            self.perform(now, action);
+        }
+    }
+
+    fn note_transition(&mut self) {
+        let state = self.node.state().name();
+        if state == self.state {
+            return;
+        }
+        let epoch = self.node.record().highest.0;
+        tracing::info!(from = ?self.state, to = ?state, epoch, "state");
+        self.disk.note(entries::transition(self.state, state, epoch));
+        self.state = state;
+    }
+
+    /// Checks begin and end with the duties; what they say may in turn change the state.
+    fn follow(&mut self, now: Millis) {
+        let mut events = self.watch.follow(now, &self.node, &self.loaded);
+        events.extend(self.watch.changes(now));
+        for event in events {
+            self.step(now, event);
+        }
+    }
+
+    fn publish(&mut self, now: Millis) {
+        let verdict_age = self.watch.local_age(now);
+        let beat = self.node.beat(self.boot, verdict_age, self.loop_lag);
+        self.header.set_epoch(beat.epoch);
+        let urgent = self.beat.as_ref().is_none_or(|last| {
+            (last.duty, last.epoch, last.verdict, last.ready) != (beat.duty, beat.epoch, beat.verdict, beat.ready)
+        });
+        if let Err(error) = self.heartbeat.publish(&beat, urgent) {
+            tracing::error!(%error, "the beat could not be published");
+        }
+        self.beat = Some(beat);
+    }
+
+    pub(super) fn take_reply(&mut self, request: RequestId) -> Option<Replies> {
+        self.replies.remove(&request)
+    }
+
+    /// A step of the stop list: the demanding host is told, so that it knows it is obeyed.
+    fn step_progress(&mut self, now: Millis, progress: StepProgress) {
+        let StepProgress::Begins(step) = progress else { return self.facts.step = None };
+        if step.list == List::Stop {
+            for (request, reply) in &self.replies {
+                let text = step.command.chars().take(200).collect();
+                answer(reply, Message::ShutdownProgress { request: *request, step: step.index, text });
+            }
+        }
+        let StepAt { list, index, of, command } = step;
+        let running = StepStatus { list: list.word().into(), index, of, command, age_ms: 0 };
+        self.facts.step = Some((now, running));
+    }
+
+    /// The end of this daemon; the service runs on.
+    fn farewell(&mut self) {
+        self.heartbeat.farewell();
+        let entry = entries::entry("daemon", "the daemon ends; the service is not touched", &[]);
+        self.disk.note(entry);
+        tracing::info!("the daemon ends; the service is not touched");
+    }
+}
+
+/// Answers on a connection that may have ended meanwhile; then the peer asks again.
+pub(super) fn answer(reply: &Replies, message: Message) {
+    if let Err(error) = reply.send(message) {
+        tracing::debug!(%error, "an answer was not sent");
+    }
+}

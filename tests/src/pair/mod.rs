@@ -1,0 +1,269 @@
+//! A pair at work in a lab: the real daemons on both hosts, Dovecot, HAProxy, and what an operator would ask them.
+
+mod setup;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use failover_shared::decision::{Duty, Role, StateName};
+use failover_shared::status::Status;
+use nix::sys::signal::Signal;
+
+use crate::lab::service::{haproxy, scripts};
+use crate::lab::{Host, Lab, Output, Running};
+use crate::program::program;
+use crate::wait::wait_for;
+
+pub use setup::{Proofs, Setup};
+
+/// How long the pair may take to come up or to move, scripts and a loaded machine included.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// The pair, its lab, and its balancer.
+pub struct Pair {
+    /// Where all of it runs.
+    pub lab: Lab,
+    haproxy: Option<Running>,
+    daemons: BTreeMap<Role, Running>,
+}
+
+impl Pair {
+    /// A lab with the pair installed and HAProxy running, but no daemon yet. `None` where labs cannot be made.
+    ///
+    /// # Errors
+    /// When something of it cannot be made.
+    pub fn install(test: &str, setup: &Setup) -> Result<Option<Pair>> {
+        let Some(lab) = Lab::new(test)? else { return Ok(None) };
+        setup.install(&lab)?;
+        let haproxy = Some(haproxy::start(&lab)?);
+        Ok(Some(Pair { lab, haproxy, daemons: BTreeMap::new() }))
+    }
+
+    /// The same with both daemons running, the service active on the master and clean for a move.
+    ///
+    /// # Errors
+    /// When the pair does not come up.
+    pub fn begin(test: &str, setup: &Setup) -> Result<Option<Pair>> {
+        let Some(mut pair) = Pair::install(test, setup)? else { return Ok(None) };
+        pair.start(Role::Master)?;
+        pair.start(Role::Slave)?;
+        pair.wait_active(Role::Master)?;
+        pair.wait_for(Role::Slave, "the slave to be ready and the balancer to lead to the master", |status| {
+            status.not_ready.is_empty() && status.readiness_age_ms.is_some() && status.peer.duty == Some(Duty::Active)
+        })?;
+        pair.wait_readable()?;
+        Ok(Some(pair))
+    }
+
+    /// The host with a role.
+    #[must_use]
+    pub fn host(&self, role: Role) -> &Host {
+        match role {
+            Role::Master => &self.lab.cfg1,
+            Role::Slave => &self.lab.cfg2,
+        }
+    }
+
+    /// Starts a host's daemon under its guardian.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&mut self, role: Role) -> Result<()> {
+        self.start_with(role, &[])
+    }
+
+    /// The same with variables in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(&mut self, role: Role, environment: &[(&str, &str)]) -> Result<()> {
+        let binary = program(&format!("failover-{role}"))?.display().to_string();
+        let mut argv = vec!["env".to_string()];
+        argv.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
+        argv.push(binary);
+        let running = self.host(role).spawn(&argv)?;
+        self.daemons.insert(role, running);
+        Ok(())
+    }
+
+    /// What the daemon's log says so far.
+    #[must_use]
+    pub fn log(&self, role: Role) -> String {
+        self.daemons.get(&role).map(Running::stderr).unwrap_or_default()
+    }
+
+    /// The guardian's process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn guardian(&mut self, role: Role) -> Result<&mut Running> {
+        self.daemons.get_mut(&role).with_context(|| format!("no daemon was started on the {role}"))
+    }
+
+    /// Signals the daemon itself, not its guardian: the child of the two.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal_daemon(&self, role: Role, signal: Signal) -> Result<()> {
+        let name = format!("failover-{role}");
+        let mut found: Vec<_> = self
+            .host(role)
+            .processes()?
+            .into_iter()
+            .filter(|process| process.name == name[..name.len().min(15)])
+            .collect();
+        // The guardian is the older one, with the lower number.
+        found.sort_by_key(|process| process.outside.as_raw());
+        let daemon = found.get(1).with_context(|| format!("no daemon under a guardian on the {role}: {found:?}"))?;
+        nix::sys::signal::kill(daemon.outside, signal)?;
+        Ok(())
+    }
+
+    /// Runs `failoverctl` on a host, whatever it says.
+    ///
+    /// # Errors
+    /// When it cannot be run, or takes longer than [`LIMIT`].
+    pub fn ctl(&self, role: Role, arguments: &[&str]) -> Result<Output> {
+        let binary = program("failoverctl")?.display().to_string();
+        let argv: Vec<&str> = std::iter::once(binary.as_str()).chain(arguments.iter().copied()).collect();
+        self.host(role).output(&argv, LIMIT)
+    }
+
+    /// Runs `failoverctl` on a host, which must accept.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn order(&self, role: Role, arguments: &[&str]) -> Result<String> {
+        let output = self.ctl(role, arguments)?;
+        ensure!(output.status.success(), "failoverctl {}: {output}", arguments.join(" "));
+        Ok(output.stdout)
+    }
+
+    /// What a daemon says of the pair.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn status(&self, role: Role) -> Result<Status> {
+        let output = self.ctl(role, &["status", "--json"])?;
+        let value: serde_json::Value =
+            serde_json::from_str(&output.stdout).with_context(|| format!("not a status: {output}"))?;
+        // The tool gives both views: the own daemon's, and the peer's where it answers.
+        let inner = value.get("here").cloned().unwrap_or(value);
+        serde_json::from_value(inner).context("not the status of this version")
+    }
+
+    /// Waits until a host's status is as wanted, and gives it.
+    ///
+    /// # Errors
+    /// After [`LIMIT`], with the last status and the log.
+    pub fn wait_for(&self, role: Role, what: &str, mut wanted: impl FnMut(&Status) -> bool) -> Result<Status> {
+        let mut last = None;
+        let found = wait_for(what, LIMIT, || {
+            let status = self.status(role)?;
+            let fits = wanted(&status);
+            last = Some(status.clone());
+            Ok(fits.then_some(status))
+        });
+        found.with_context(|| format!("last status of the {role}: {last:#?}\n{}", self.story()))
+    }
+
+    /// Waits until a host is in a state.
+    ///
+    /// # Errors
+    /// After [`LIMIT`].
+    pub fn wait_state(&self, role: Role, state: StateName) -> Result<Status> {
+        self.wait_for(role, &format!("state {state:?} on the {role}"), |status| status.state == state)
+    }
+
+    /// Waits until a host runs the service and its own checks pass.
+    ///
+    /// # Errors
+    /// After [`LIMIT`].
+    pub fn wait_active(&self, role: Role) -> Result<Status> {
+        self.wait_for(role, &format!("the service active on the {role}"), |status| {
+            status.state == StateName::Active && status.service == failover_shared::decision::Verdict::Passed
+        })
+    }
+
+    /// Waits until mail can be read through the balancer, as a user who knows only its address reads it.
+    ///
+    /// # Errors
+    /// After [`LIMIT`].
+    pub fn wait_readable(&self) -> Result<()> {
+        let address = SocketAddr::new(self.lab.balancer.address().into(), 110);
+        wait_for("mail readable through the balancer", LIMIT, || {
+            let look = crate::judge::place::stand_on(&self.lab.client, move || {
+                crate::judge::pop3::visit(
+                    address,
+                    crate::lab::service::dovecot::CANARY,
+                    crate::lab::service::dovecot::CANARY_PASSWORD,
+                    Duration::from_secs(2),
+                )
+            })?;
+            crate::judge::place::finish(look).map(|_| Some(()))
+        })
+        .with_context(|| self.story())
+    }
+
+    /// The names of the scripts that ran on a host, in order.
+    ///
+    /// # Errors
+    /// When the log is not what scripts write.
+    pub fn scripts(&self, role: Role) -> Result<Vec<String>> {
+        Ok(scripts::runs(self.host(role))?.into_iter().map(|run| run.script).collect())
+    }
+
+    /// The journal of a host as `history --json` gives it.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn history(&self, role: Role) -> Result<String> {
+        let output = self.ctl(role, &["history", "--json", "--count", "400"])?;
+        Ok(output.stdout)
+    }
+
+    /// Waits until the journal of a host holds a text.
+    ///
+    /// # Errors
+    /// After [`LIMIT`].
+    pub fn wait_noted(&self, role: Role, text: &str) -> Result<()> {
+        wait_for(&format!("{text:?} in the journal of the {role}"), LIMIT, || {
+            Ok(self.history(role)?.contains(text).then_some(()))
+        })
+        .with_context(|| self.story())
+    }
+
+    /// Stops HAProxy at once.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn balancer_dies(&mut self) -> Result<()> {
+        let Some(haproxy) = self.haproxy.take() else { bail!("HAProxy does not run") };
+        haproxy.signal(Signal::SIGKILL)?;
+        haproxy.wait(LIMIT)?;
+        Ok(())
+    }
+
+    /// Starts HAProxy again, as a shop's configuration has it: the master in, the slave out.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn balancer_returns(&mut self) -> Result<()> {
+        self.haproxy = Some(haproxy::start(&self.lab)?);
+        Ok(())
+    }
+
+    /// Both logs, for a failed test.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let one = |role| {
+            let log = self.log(role);
+            let lines: Vec<&str> = log.lines().collect();
+            let from = lines.len().saturating_sub(60);
+            format!("--- log of the {role} ---\n{}\n", lines[from..].join("\n"))
+        };
+        format!("{}{}", one(Role::Master), one(Role::Slave))
+    }
+}

@@ -1,0 +1,145 @@
+//! What a pair in a lab is installed with: keys, certificates, configuration, scripts.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use failover_shared::provision;
+
+use crate::lab::service::{dovecot, haproxy, scripts, ssh};
+use crate::lab::{Cable, Lab};
+
+/// Which proofs of stop the pair allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proofs {
+    /// `[Ack, Operator]`.
+    #[default]
+    AckOperator,
+    /// `[Ack, Operator, Timeout(two_actives_possible: true)]`.
+    AckOperatorTimeout,
+}
+
+/// How the pair is set up. The default is a shop's usual one with short times.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Allowed proofs.
+    pub proofs: Proofs,
+    /// The second way by ssh.
+    pub rcmd: bool,
+    /// The master takes over when the slave dies while active.
+    pub reverse_protection: bool,
+    /// `restart_grace`.
+    pub restart_grace: &'static str,
+    /// Further lines of the configuration.
+    pub more: &'static str,
+    /// Post-conditions besides process, ports and mount.
+    pub stopped_when: &'static str,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            proofs: Proofs::default(),
+            rcmd: false,
+            reverse_protection: false,
+            restart_grace: "500ms",
+            more: "",
+            stopped_when: "",
+        }
+    }
+}
+
+impl Setup {
+    /// The configuration's text.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let address = |number| Cable::Service.address(number).to_string();
+        let second = |number| Cable::Heartbeat.address(number).to_string();
+        let (cfg1, cfg2, front) = (address(11), address(12), address(5));
+        let (second1, second2) = (second(11), second(12));
+        let list = |names: &[&str]| names.iter().map(|name| format!("\"./{name}\"")).collect::<Vec<_>>().join(", ");
+        let (start, stop) = (list(&scripts::START), list(&scripts::STOP));
+        let proofs = match self.proofs {
+            Proofs::AckOperator => "Ack, Operator",
+            Proofs::AckOperatorTimeout => "Ack, Operator, Timeout(two_actives_possible: true)",
+        };
+        let rcmd = if self.rcmd {
+            let arguments: Vec<String> = ssh::ARGUMENTS.iter().map(|word| format!("{word:?}")).collect();
+            // The lab's hosts have no failoverctl in their PATH.
+            let ctl = crate::program::program("failoverctl").map(|path| path.display().to_string()).unwrap_or_default();
+            format!(
+                "rcmd: Rcmd(user: \"root\", ssh_arguments: [{}], remote_command: \"{ctl}\", timeout: \"20s\"),",
+                arguments.join(", ")
+            )
+        } else {
+            String::new()
+        };
+        let Setup { reverse_protection, restart_grace, more, stopped_when, .. } = self;
+        let port = haproxy::ADMIN_PORT;
+        let backends = haproxy::BACKENDS.map(|name| format!("{name:?}")).join(", ");
+        let canary = dovecot::CANARY;
+        let expect = dovecot::CANARY_TEXT;
+        format!(
+            r#"// The pair of the lab: a shop's configuration with short times.
+Pair(
+    name: "lab",
+    master: Host(name: "cfg1", address: "{cfg1}", heartbeat: ["{cfg1}", "{second1}"]),
+    slave: Host(name: "cfg2", address: "{cfg2}", heartbeat: ["{cfg2}", "{second2}"]),
+    timing: (
+        beat: "100ms", suspect_after: "1s", shutdown_timeout: "8s", restart_grace: "{restart_grace}",
+        script_timeout: "2s", kill_after: "300ms", start_verify: "8s", boot_wait: "3s",
+        balancer_timeout: "1s", balancer_every: "1s",
+    ),
+    proof_of_stop: [{proofs}],
+    {rcmd}
+    reverse_protection: {reverse_protection},
+    service: (
+        startup_scripts: [{start}],
+        shutdown_scripts: [{stop}],
+        stopped_when: [NoProcess("dovecot"), PortsClosed([110, 143, 24]), NotMounted("/mail"){stopped_when}],
+        watch_processes: ["dovecot"],
+    ),
+    checks: [
+        Pop3(
+            name: "pop3", user: "{canary}", password_file: "canary.pass", expect: "{expect}",
+            through: "{front}:110", every: "1s", timeout: "900ms", fails: 3, of: 3,
+        ),
+        Port(name: "imap", port: 143, every: "1s", timeout: "900ms", fails: 3, of: 3),
+    ],
+    balancer: HaProxy(socket: "{front}:{port}", backends: [{backends}], master: "cfg1", slave: "cfg2"),
+    references: [Tcp("{front}:{port}")],
+    {more}
+)
+"#
+        )
+    }
+
+    /// Puts all of it on both hosts.
+    pub(super) fn install(&self, lab: &Lab) -> Result<()> {
+        dovecot::install(lab)?;
+        if self.rcmd {
+            ssh::install(lab)?;
+        }
+        let keys = lab.folder().join("keys");
+        fs::create_dir_all(&keys)?;
+        provision::create_pair_key(&keys)?;
+        for host in lab.pair() {
+            provision::create_host_certificate(&keys, host.name())?;
+        }
+        for host in lab.pair() {
+            scripts::install(host)?;
+            host.write("/etc/failover/failover.ron", &self.configuration(), 0o644)?;
+            host.write("/etc/failover/canary.pass", dovecot::CANARY_PASSWORD, 0o600)?;
+            for entry in fs::read_dir(&keys)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let others_key = name.ends_with(".key.pem") && name != format!("{}.key.pem", host.name());
+                if others_key {
+                    continue;
+                }
+                let text = fs::read_to_string(entry.path()).with_context(|| name.clone())?;
+                host.write(&format!("/etc/failover/{name}"), &text, 0o600)?;
+            }
+        }
+        Ok(())
+    }
+}
