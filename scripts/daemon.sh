@@ -38,11 +38,9 @@ usage() {
     exit 64
 }
 
-# Whether the daemon answers: status exits 0, 1 or 2 then, however the pair is.
+# Whether the daemon answers. The exit of status does not tell: 3 is also a daemon that never heard its peer.
 answers() {
-    answer=0
-    failoverctl --role "$1" status --json >/dev/null 2>&1 || answer=$?
-    [ "$answer" -le 2 ]
+    failoverctl --role "$1" status --json 2>/dev/null | grep -q '"here"'
 }
 
 # The guardian's number, written by start_daemon. The daemon itself keeps another file, ROLE.pid, which it holds locked.

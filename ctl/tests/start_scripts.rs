@@ -13,7 +13,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use failover_shared::control::{Asked, serve, socket_path};
-use failover_shared::decision::Role;
+use failover_shared::decision::{Duty, Role};
+use failover_shared::status::Severity;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
 
@@ -77,9 +78,13 @@ impl Host {
                 }
                 let (questions, mut asked) = tokio::sync::mpsc::channel(4);
                 serve(&socket_path(&run_dir, role), questions).unwrap();
+                // As after its start: it never heard its peer, so how the pair is cannot be told.
+                let mut status = well::status(role);
+                (status.duty, status.peer.heard_age_ms, status.peer.duty) = (Duty::Passive, None, None);
+                assert_eq!(status.severity(), Severity::Unknown);
                 while let Some(Asked { reply, .. }) = asked.recv().await {
                     // Who asked may have gone.
-                    let _ = reply.send(Ok(serde_json::to_value(well::status(role)).unwrap()));
+                    let _ = reply.send(Ok(serde_json::to_value(&status).unwrap()));
                 }
             });
             let output = end.await.unwrap();

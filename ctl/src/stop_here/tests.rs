@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use failover_shared::decision::{Attempt, Evidence, Millis, Proof};
 use failover_shared::statement::{Expected, verify};
 
 use super::held::state;
@@ -211,6 +212,25 @@ async fn a_state_that_knows_a_higher_epoch_keeps_it() {
     let Loaded::Valid(record) = host.remembered() else { panic!("{:?}", host.remembered()) };
     assert_eq!((record.highest, record.owned), (Epoch(9), Epoch(9)));
     assert!(matches!(record.phase, Phase::Stopped { epoch: Epoch(9), .. }), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_a_frozen_daemon_left_running_is_ended_before_the_stop() {
+    let host = Host::new("true");
+    let (mut store, _) = Store::<Record>::open(&host.at("master.state"), "cfg1", "mail").unwrap();
+    let request = request(REQUEST).unwrap();
+    let attempt = Attempt { request, evidence: Evidence::NobodyActive, epoch: Epoch(4), began: Millis(1) };
+    let proof = Proof::Operator { by: "a test".into() };
+    let phase = Phase::Starting { epoch: Epoch(5), attempt, proof };
+    store.write(&Record { phase, ..Record::fresh(host::boot_id().unwrap()) }).unwrap();
+    let mut step = Command::new("sleep").arg("600").env("FAILOVER_STEP", "takeback-5-1").spawn().unwrap();
+    let pid = i32::try_from(step.id()).unwrap();
+    let (exit, _) = host.stop_here(false).await;
+    let left = state(pid);
+    step.kill().unwrap();
+    step.wait().unwrap();
+    assert_eq!(exit.unwrap(), Exit::Ok);
+    assert_eq!(left, Some('Z'), "the start step still ran when the stop was stated");
 }
 
 #[tokio::test]
