@@ -164,10 +164,42 @@ fn complain(error: &anyhow::Error) -> Exit {
     let mut out = Out::to(&mut stderr);
     let head = out.paint(Tone::Bad, "failoverctl:");
     // Nothing can be said any more where the complaint itself cannot be written.
-    let _ = out.line(format!("{head} {error:#}"));
+    let _ = out.line(format!("{head} {}", told_once(error)));
     let _ = std::io::stderr().flush();
     match error.downcast_ref::<DaemonError>() {
         Some(DaemonError::NoSocket(_) | DaemonError::TwoSockets(_) | DaemonError::Control(_)) => Exit::Unknown,
         Some(DaemonError::Refused(_) | DaemonError::Form(_)) | None => Exit::Failed,
+    }
+}
+
+/// The error with its causes. Many errors name their cause already; it is not said twice.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_the_error_names_itself_is_said_once() {
+        let twice = anyhow::anyhow!("no such file").context("cannot open x: no such file");
+        assert_eq!(told_once(&twice), "cannot open x: no such file");
+        let once = anyhow::anyhow!("no such file").context("cannot open x");
+        assert_eq!(told_once(&once), "cannot open x: no such file");
     }
 }
