@@ -13,6 +13,7 @@
 //! What a lab is not: the hosts share one kernel and its clocks, and the store is a local folder bound into each host, a
 //! stand-in for a filer's export.
 
+mod cable;
 pub mod fault;
 mod host;
 pub mod network;

@@ -95,7 +95,11 @@ Pair(
     service: (
         startup_scripts: [{start}],
         shutdown_scripts: [{stop}],
-        stopped_when: [NoProcess("dovecot"), PortsClosed([110, 143, 24]), NotMounted("/mail"){stopped_when}],
+        stopped_when: [
+            // A killed master process leaves children that still serve mail.
+            NoProcess("dovecot"), NoProcess("pop3-login"), NoProcess("imap-login"), NoProcess("pop3"), NoProcess("imap"),
+            NoProcess("lmtp"), PortsClosed([110, 143, 24]), NotMounted("/mail"){stopped_when}
+        ],
         watch_processes: ["dovecot"],
     ),
     checks: [
