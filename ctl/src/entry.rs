@@ -40,13 +40,23 @@ impl Entry {
         list.into_iter().flatten().filter_map(Value::as_str).filter(|text| !text.is_empty()).collect()
     }
 
+    /// What is particular to this decision. The views of both hosts stand behind every one; `why` prints them.
+    pub(crate) fn detail(&self) -> String {
+        let views = ["master: ", "slave: ", "checks of the peer: "];
+        let particular = |text: &&str| !views.iter().any(|view| text.starts_with(view));
+        self.evidence().into_iter().filter(particular).collect::<Vec<_>>().join("; ")
+    }
+
     /// It in one line, without time and host.
     pub(crate) fn line(&self) -> String {
         let text = &self.written.text;
         let line = match self.written.kind.as_str() {
             "step" => self.step(),
-            "decision" if !self.evidence().is_empty() => format!("{text} ({})", self.evidence().join("; ")),
-            "page" => format!("{text} {}", self.field("effect").unwrap_or_default()),
+            "decision" if !self.detail().is_empty() => format!("{text} ({})", self.detail()),
+            "page" => {
+                let stop = if text.ends_with('.') { "" } else { "." };
+                format!("{text}{stop} {}", self.field("effect").unwrap_or_default())
+            }
             "command" => {
                 let by = self.field("by").map(|by| format!(", by {by}")).unwrap_or_default();
                 let answer = self.field("answer").map(|answer| format!(" - {answer}")).unwrap_or_default();

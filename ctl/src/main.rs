@@ -13,9 +13,11 @@ mod init;
 mod moving;
 mod order;
 mod out;
+mod reach;
 mod role;
 mod sheet;
 mod status;
+mod stop_here;
 mod views;
 mod why;
 
@@ -88,6 +90,10 @@ enum Command {
     Check(check::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
+    /// Wait until the socket server of a host accepts connections
+    Reach(reach::Arguments),
+    /// Stop the service of this silent host and state it, signed; the other host's daemon calls it by ssh
+    StopHere(stop_here::Arguments),
 }
 
 fn role(word: &str) -> Result<Role, String> {
@@ -142,6 +148,8 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
+        Command::Reach(flags) => reach::run(config, flags, out).await,
+        Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,
     }
 }
 
@@ -156,10 +164,42 @@ fn complain(error: &anyhow::Error) -> Exit {
     let mut out = Out::to(&mut stderr);
     let head = out.paint(Tone::Bad, "failoverctl:");
     // Nothing can be said any more where the complaint itself cannot be written.
-    let _ = out.line(format!("{head} {error:#}"));
+    let _ = out.line(format!("{head} {}", told_once(error)));
     let _ = std::io::stderr().flush();
     match error.downcast_ref::<DaemonError>() {
         Some(DaemonError::NoSocket(_) | DaemonError::TwoSockets(_) | DaemonError::Control(_)) => Exit::Unknown,
         Some(DaemonError::Refused(_) | DaemonError::Form(_)) | None => Exit::Failed,
+    }
+}
+
+/// The error with its causes. Many errors name their cause already; it is not said twice.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_the_error_names_itself_is_said_once() {
+        let twice = anyhow::anyhow!("no such file").context("cannot open x: no such file");
+        assert_eq!(told_once(&twice), "cannot open x: no such file");
+        let once = anyhow::anyhow!("no such file").context("cannot open x");
+        assert_eq!(told_once(&once), "cannot open x: no such file");
     }
 }

@@ -91,6 +91,11 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
+/// A point in time as the daemon gives it, to the second. Something else is shown as it is.
+pub(crate) fn to_second(utc: &str) -> String {
+    utc.parse::<jiff::Timestamp>().map_or_else(|_| utc.to_string(), |time| time.strftime("%F %TZ").to_string())
+}
+
 /// The text with spaces up to `width` characters. Invisible colour codes do not count.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     let mut seen = 0;

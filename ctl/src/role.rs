@@ -15,9 +15,6 @@ pub(crate) struct Arguments {
     /// Another host name than this host's own
     #[arg(long)]
     host: Option<String>,
-    /// Print the socket server's address of the role as well, as "ADDRESS PORT"
-    #[arg(long)]
-    address: bool,
 }
 
 pub(crate) fn run(config: &Path, role: Option<Role>, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
@@ -26,12 +23,7 @@ pub(crate) fn run(config: &Path, role: Option<Role>, arguments: &Arguments, out:
         out.line("none")?;
         return Ok(Exit::Warning);
     };
-    if arguments.address {
-        let address = loaded.config.channel_address(role);
-        out.line(format!("{role} {} {}", address.ip(), address.port()))?;
-    } else {
-        out.line(role.to_string())?;
-    }
+    out.line(role.to_string())?;
     Ok(Exit::Ok)
 }
 

@@ -12,7 +12,7 @@ use failover_shared::status::Status;
 
 use crate::daemon::Daemon;
 use crate::exit::Exit;
-use crate::out::{Out, Tone};
+use crate::out::{Out, Tone, to_second};
 use crate::views::Views;
 
 /// Where the text behind a label begins.
@@ -50,7 +50,7 @@ pub(crate) async fn run(daemon: &Daemon, out: &mut Out<'_>) -> anyhow::Result<Ex
         "FAIL-BACK SHEET of pair {}: the service returns from {} to {}",
         views.here.pair, slave.host, master.host
     ))?;
-    out.line(out.paint(Tone::Faint, &format!("seen from {} at {}", views.here.host, views.here.utc)))?;
+    out.line(out.paint(Tone::Faint, &format!("seen from {} at {}", views.here.host, to_second(&views.here.utc))))?;
     out.line("")?;
     if master.duty == Some(Duty::Active) {
         out.line(format!("nothing to do: {} runs the service already ({})", master.host, master.fact()))?;
@@ -186,6 +186,7 @@ fn steps(here: &Status, master: &Known, slave: &Known) -> [Step; 5] {
     }
     let standing = |missing: &[String], otherwise| if missing.is_empty() { otherwise } else { Standing::NotMet };
     let view = match (&here.balancer.view, here.balancer.age_ms) {
+        _ if here.balancer.kind == "none" => "no balancer is configured".to_string(),
         (Some(view), Some(age)) => format!("the balancer says {view}, {} ago", Millis(age)),
         _ => "the balancer was not read back".to_string(),
     };

@@ -68,8 +68,10 @@ pub(super) struct Judge {
     began: bool,
     /// The target's journal says that the demand came to nothing.
     given_up: Option<String>,
-    /// The start on the target failed: when that was seen, and why.
-    failed: Option<(Instant, String)>,
+    /// Why the target cannot go on, as its journal says.
+    cause: Option<String>,
+    /// When the failed start of the target was seen.
+    failed_at: Option<Instant>,
     target: String,
 }
 
@@ -81,7 +83,8 @@ impl Judge {
             before: here.epoch.max(here.peer.epoch.unwrap_or_default()),
             began: false,
             given_up: None,
-            failed: None,
+            cause: None,
+            failed_at: None,
             target,
         }
     }
@@ -95,9 +98,14 @@ impl Judge {
         if entry.host != self.target {
             return;
         }
-        if let Some(rule @ (Rule::PeerRefused | Rule::Withdrawn | Rule::YieldedToPeer)) = entry.rule() {
-            let evidence = entry.evidence().join("; ");
-            self.given_up = Some(format!("{} {evidence}", rule.sentence()).trim().to_string());
+        let told = |rule: Rule| format!("{} {}", rule.sentence(), entry.detail()).trim().to_string();
+        match entry.rule() {
+            Some(rule @ (Rule::PeerRefused | Rule::Withdrawn | Rule::YieldedToPeer)) => {
+                self.given_up = Some(told(rule))
+            }
+            Some(rule @ (Rule::NoProof | Rule::PeerNotVerified | Rule::TimeoutVetoed)) => self.cause = Some(told(rule)),
+            Some(Rule::StartFailed) => self.cause = Some(entry.detail()),
+            _ => {}
         }
     }
 
@@ -118,7 +126,7 @@ impl Judge {
         match target.duty {
             Some(Duty::Held) => {
                 let state = target.state.map_or("waits for a person".to_string(), |state| format!("is in {state:?}"));
-                let reason = target.reason.map_or(String::new(), |reason| format!(": {reason}"));
+                let reason = self.cause.clone().or(target.reason).map_or(String::new(), |reason| format!(": {reason}"));
                 Judgement::Ended(format!("{} {state}{reason}", target.host))
             }
             Some(Duty::Standby) if self.began || self.given_up.is_some() => {
@@ -131,15 +139,15 @@ impl Judge {
 
     /// A commanded move whose start fails is rolled back once, to the host that was healthy.
     fn judge_roll_back(&mut self, target: &Side, source: &Side, rolled_back: bool, now: Instant) -> Judgement {
-        let why = target.reason.clone().unwrap_or_else(|| "see failoverctl history".to_string());
-        let (since, why) = self.failed.get_or_insert((now, why));
+        let since = *self.failed_at.get_or_insert(now);
+        let why = self.cause.clone().or(target.reason.clone()).unwrap_or_else(|| "see failoverctl history".to_string());
         let failed = format!("the start on {} failed ({why})", target.host);
         if rolled_back {
             let epoch = source.epoch.unwrap_or_default();
             return Judgement::Ended(format!("{failed}; the service is back on {}, in epoch {epoch}", source.host));
         }
         let under_way = matches!(source.duty, Some(Duty::Requesting | Duty::Starting));
-        if under_way || now.duration_since(*since) < ROLL_BACK_BEGINS_WITHIN {
+        if under_way || now.duration_since(since) < ROLL_BACK_BEGINS_WITHIN {
             return Judgement::GoesOn;
         }
         Judgement::Ended(format!("{failed}, and {} did not take the service back: NOBODY runs it", source.host))

@@ -138,7 +138,10 @@ async fn a_refusal_between_two_looks_is_found_in_the_journal() {
 async fn a_failed_start_is_told_when_the_service_is_back_where_it_was() {
     let mut failed = scene();
     in_state(&mut failed.slave, StateName::FailedStart, Duty::Held);
-    failed.slave.last_reason = Some("start step 2: exit 1".into());
+    // The last reason is another one by then: the answer to the demand that rolls back.
+    failed.slave.last_reason = Some("The peer's demand found nothing running here: acknowledged.".into());
+    let fields = json!({"rule": "StartFailed", "evidence": ["start step 2: exit 1", "master: standby"]});
+    failed.slave_wrote.push(entry(5, "2026-11-21T06:45:00Z", "decision", "", fields));
     in_state(&mut failed.master, StateName::Starting, Duty::Starting);
     let mut back = failed.clone();
     in_state(&mut back.master, StateName::Active, Duty::Active);

@@ -3,10 +3,10 @@
 use std::io::Result;
 
 use failover_shared::decision::{Duty, Millis, Role, Symptom, Verdict};
-use failover_shared::status::{CheckStatus, Severity, Status};
+use failover_shared::status::{BalancerStatus, CheckStatus, Severity, Status};
 
 use super::headline::{headline, remarks};
-use crate::out::{Out, Tone, harmless, pad};
+use crate::out::{Out, Tone, harmless, pad, to_second};
 use crate::views::Views;
 
 /// A value older than this is marked, whatever it says.
@@ -24,7 +24,11 @@ pub(super) fn draw(views: &Views, out: &mut Out<'_>) -> Result<()> {
     let here = &views.here;
     let seen = format!(
         "pair {}, seen from {} ({}) at {}, version {}",
-        here.pair, here.host, here.role, here.utc, here.version
+        here.pair,
+        here.host,
+        here.role,
+        to_second(&here.utc),
+        here.version
     );
     out.line(out.paint(Tone::Faint, &harmless(&seen)))?;
     let (tone, word) = match here.severity() {
@@ -165,14 +169,8 @@ fn rest(here: &Status, out: &mut Out<'_>) -> Result<()> {
     }
     let channel = if here.peer.channel_open { (' ', "open") } else { ('!', "not open") };
     say(channel.0, "channel", format!("to {}: {}", here.peer.host, channel.1))?;
-    let balancer = &here.balancer;
-    let (mark, view) = match (&balancer.view, balancer.age_ms) {
-        (Some(view), Some(age)) if age <= STALE_AFTER_MS => (' ', format!("says {view}, {} ago", Millis(age))),
-        (Some(view), Some(age)) => ('?', format!("said {view}, but {} ago", Millis(age))),
-        _ => (if balancer.kind == "none" { ' ' } else { '?' }, "not read back".to_string()),
-    };
-    let wanted = balancer.wanted.as_ref().map_or("left to the other host".to_string(), |what| format!("wanted {what}"));
-    say(mark, "balancer", format!("{}: {view}; {wanted}", balancer.kind))?;
+    let (mark, balancer) = balancer(&here.balancer);
+    say(mark, "balancer", balancer)?;
     let (mark, equal) = match here.config.equal {
         Some(true) => (' ', "equal on both hosts"),
         Some(false) => ('!', "DIFFERENT on the other host"),
@@ -191,5 +189,20 @@ fn rest(here: &Status, out: &mut Out<'_>) -> Result<()> {
     if let Some(reason) = &here.last_reason {
         say(' ', "last", format!("{reason} (more: failoverctl why)"))?;
     }
-    say(' ', "way out", here.way_out.clone())
+    // A host that waits for a person has said it above.
+    if here.duty == Duty::Held { Ok(()) } else { say(' ', "way out", here.way_out.clone()) }
+}
+
+fn balancer(balancer: &BalancerStatus) -> (char, String) {
+    let kind = &balancer.kind;
+    if kind == "none" {
+        return (' ', "none: the clients find the active host by themselves".to_string());
+    }
+    let wanted = balancer.wanted.as_ref().map_or("left to the other host".to_string(), |what| format!("wanted {what}"));
+    let (mark, view) = match (&balancer.view, balancer.age_ms) {
+        (Some(view), Some(age)) if age <= STALE_AFTER_MS => (' ', format!("says {view}, {} ago", Millis(age))),
+        (Some(view), Some(age)) => ('?', format!("said {view}, but {} ago", Millis(age))),
+        _ => ('?', "not read back".to_string()),
+    };
+    (mark, format!("{kind}: {view}; {wanted}"))
 }
