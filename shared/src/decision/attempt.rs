@@ -34,7 +34,7 @@ impl Node {
         out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
     }
 
-    /// While a demand is under way: is its reason gone, is the next sending or the second way due?
+    /// While a demand is under way: is its reason gone?
     pub(super) fn consider_requesting(
         &mut self,
         now: Millis,
@@ -45,20 +45,43 @@ impl Node {
         if !progress.peer_obeys && self.reason_is_gone(attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
         }
-        if progress.writing.is_some() {
-            return;
+    }
+
+    /// The next sending and the second way. Only when every answer that waited was read: sent before that, an answer
+    /// that had waited for long would look fresh.
+    pub(super) fn demand_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
+        match &self.state {
+            State::Requesting { attempt, progress } if progress.writing.is_none() => {
+                let Attempt { request, epoch, .. } = *attempt;
+                let rcmd_due = self.policy.rcmd
+                    && !progress.rcmd_tried
+                    && self.peer.silent
+                    && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
+                if progress.again_at.is_some_and(|at| now >= at) {
+                    self.send_demand(now, out);
+                }
+                if rcmd_due && let State::Requesting { progress, .. } = &mut self.state {
+                    progress.rcmd_tried = true;
+                    out.push(Action::Rcmd { request, epoch });
+                }
+            }
+            State::TakeoverBlocked { sent, .. } if now.since(*sent) >= Policy::DEMAND_RETRY_MS => {
+                self.send_demand(now, out);
+            }
+            _ => {}
         }
-        if progress.again_at.is_some_and(|at| now >= at) {
-            self.send_demand(now, out);
-        }
-        let rcmd_due = self.policy.rcmd && !progress.rcmd_tried && self.peer.silent;
-        if rcmd_due
-            && now.since(self.entered) >= Policy::RCMD_AFTER_MS
-            && let State::Requesting { progress, .. } = &mut self.state
-        {
-            progress.rcmd_tried = true;
-            out.push(Action::Rcmd { request: attempt.request, epoch: attempt.epoch });
-        }
+    }
+
+    /// An acknowledgement is a proof for as long as the host that gave it keeps to it whatever a person says there.
+    /// One that is older waited in a socket while this daemon was stopped.
+    fn is_fresh(&self, now: Millis) -> bool {
+        let since = match &self.state {
+            State::Requesting { progress, .. } => progress.sent,
+            State::TakeoverBlocked { sent, .. } => Some(*sent),
+            State::Proving { asked, .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            _ => None,
+        };
+        since.is_some_and(|since| now.since(since) < self.policy.leave_ms())
     }
 
     /// The service is well again where it runs, so there is nothing to move.
@@ -109,6 +132,9 @@ impl Node {
             // The answer to a demand that is not under way any more proves nothing now.
             _ => return,
         };
+        if matches!(answer, Answer::Acked { .. }) && !self.is_fresh(now) {
+            return self.note(now, Rule::AnswerTooOld, &format!("demand {request}"), out);
+        }
         match answer {
             Answer::Acked { epoch, means, forced } if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
@@ -155,6 +181,9 @@ impl Node {
             }
             _ => return,
         };
+        if result.is_ok() && now.since(self.entered) >= self.policy.leave_ms() {
+            return self.note(now, Rule::AnswerTooOld, &format!("the second way, demand {request}"), out);
+        }
         match result {
             Ok((epoch, means, forced)) if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
@@ -227,13 +256,10 @@ impl Node {
 
     /// Blocked: the demand goes on being sent, the peer may come back well, the witnesses may lose sight of it.
     pub(super) fn consider_blocked(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let State::TakeoverBlocked { attempt, sent, asked, timeout_allowed, .. } = &self.state else { return };
-        let (attempt, sent, asked, timeout_allowed) = (attempt.clone(), *sent, *asked, *timeout_allowed);
+        let State::TakeoverBlocked { attempt, asked, timeout_allowed, .. } = &self.state else { return };
+        let (attempt, asked, timeout_allowed) = (attempt.clone(), *asked, *timeout_allowed);
         if self.reason_is_gone(&attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
-        }
-        if now.since(sent) >= Policy::DEMAND_RETRY_MS {
-            self.send_demand(now, out);
         }
         let ask =
             timeout_allowed && self.peer.silent && asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_LIMIT_MS);

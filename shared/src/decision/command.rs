@@ -126,7 +126,7 @@ impl Node {
 
     /// A peer that demands is alive, heard or not, and may start at any moment on this host's acknowledgement.
     fn gave_no_leave(&self, now: Millis) -> Result<(), String> {
-        let limit = self.policy.shutdown_timeout_ms;
+        let limit = self.policy.leave_ms();
         let lately = self.let_go_at.is_some_and(|at| now.since(at) < limit);
         if self.answering.is_none() && !lately {
             return Ok(());

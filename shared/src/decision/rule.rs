@@ -56,6 +56,7 @@ rules! {
     ProofTimeout = "The time-out passed in silence, which the configuration takes for a stop: two actives are possible.",
     TimeoutVetoed = "The time-out passed, but a witness sees the peer's service or the peer is heard: no start.",
     NoProof = "No allowed proof of stop came: a person has to decide.",
+    AnswerTooOld = "The acknowledgement waited here so long that it may not hold any more: the demand is sent again.",
     PeerNotVerified = "The peer obeyed but could not verify the stop: that is no proof.",
     Claimed = "With a proof of stop a new epoch is claimed.",
     ClaimNotDurable = "The claim could not be made durable: nothing is started.",

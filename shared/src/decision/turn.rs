@@ -42,6 +42,7 @@ impl Node {
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);
+        self.demand_timers(now, out);
         match &self.state {
             State::Passive { .. } if now.since(self.entered) >= self.policy.boot_wait_ms => {
                 self.boot_wait_over(now, out)

@@ -28,10 +28,11 @@ pub(super) enum Fault {
     Isolated,
     StartGoesWrong,
     StopGoesWrong,
+    StartedByAnother,
     Command,
 }
 
-const ALL: [Fault; 18] = [
+const ALL: [Fault; 19] = [
     Fault::ServiceDies,
     Fault::ServiceHangs,
     Fault::DaemonCrashes,
@@ -49,6 +50,7 @@ const ALL: [Fault; 18] = [
     Fault::Isolated,
     Fault::StartGoesWrong,
     Fault::StopGoesWrong,
+    Fault::StartedByAnother,
     Fault::Command,
 ];
 
@@ -175,6 +177,17 @@ impl World {
             }
             Fault::StartGoesWrong => self.hosts[host].start_mood = bad,
             Fault::StopGoesWrong => self.hosts[host].stop_mood = bad,
+            // An enabled unit, or a person's hand: nobody can forbid it, but it must never be acknowledged away.
+            Fault::StartedByAnother => {
+                let host = &mut self.hosts[host];
+                // Nobody can see what begins between the look and the durable answer.
+                let idle = host.writes.is_empty() && host.daemon.as_ref().is_none_or(|daemon| daemon.inbox.is_empty());
+                if host.powered && host.script.is_none() && !host.service_runs && idle {
+                    host.service_runs = true;
+                    host.started_by_another = true;
+                    self.judge.excused = true;
+                }
+            }
             Fault::Command => self.random_command(host),
         }
     }
@@ -198,6 +211,7 @@ impl World {
             | Fault::StateTorn
             | Fault::StartGoesWrong
             | Fault::StopGoesWrong
+            | Fault::StartedByAnother
             | Fault::Command => {}
         }
     }
@@ -212,6 +226,9 @@ impl World {
             self.hosts[host].start_mood = Mood::Works;
             self.hosts[host].stop_mood = Mood::Works;
             self.hosts[host].tear = false;
+            if self.hosts[host].started_by_another {
+                self.hosts[host].service_runs = false;
+            }
             self.readiness(host, true);
             self.configure(host, 1);
             self.isolate(host, false);
@@ -247,7 +264,8 @@ impl World {
             self.judge.forgotten(&self.hosts);
             self.tell(|| alloc::format!("{} forgets", role(index)));
         }
-        self.after(20, 8_000, Item::DaemonStarts(index));
+        let most = if self.random.percent(80) { 4_000 } else { 25_000 };
+        self.after(20, most, Item::DaemonStarts(index));
     }
 
     fn readiness(&mut self, host: usize, ready: bool) {

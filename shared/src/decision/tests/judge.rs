@@ -84,7 +84,7 @@ impl Judge {
             self.saw("start resumed");
             return;
         }
-        let doubled = host.may_write();
+        let doubled = host.may_write() && !host.started_by_another;
         self.must(!doubled, || format!("the {} starts epoch {epoch} while something runs there already", host.role));
         // A host that starts without its peer's answer can only stay above what it knows itself.
         let acknowledged = matches!(
@@ -97,7 +97,8 @@ impl Judge {
     }
 
     /// Every start rests on a proof that somebody really gave.
-    pub(super) fn proof(&mut self, index: usize, before: StateName, state: &State) {
+    pub(super) fn proof(&mut self, index: usize, before: StateName, node: &Node) {
+        let (state, policy) = (node.state(), node.policy());
         let State::Claimed { attempt, proof, .. } = state else { return };
         if before == StateName::Claimed {
             return;
@@ -115,6 +116,12 @@ impl Judge {
         if attempt.evidence == Evidence::RollBack {
             self.saw("rolled back");
         }
+        let listed = match proof {
+            Proof::Ack { .. } => policy.proof_ack,
+            Proof::Operator { .. } => policy.proof_operator,
+            Proof::Timeout => policy.proof_timeout,
+        };
+        self.must(listed, || format!("a claim rests on a proof that the configuration does not list: {proof:?}"));
         self.must(given, || format!("a claim rests on a proof that nobody gave: {proof:?}"));
         self.excused |= matches!(proof, Proof::Timeout);
         match proof {

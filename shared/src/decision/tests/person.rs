@@ -21,7 +21,15 @@ impl World {
             let Phase::Starting { attempt, .. } = &record.phase else { return false };
             record.boot == host.boot && self.now < attempt.began.0 + self.policy.shutdown_timeout_ms.0
         });
-        !host.may_write() && !host.node().is_some_and(|node| about_to(node.state().name())) && !kept_start
+        // Nor does a careful person forget a command that still waits for its answer over there.
+        let unanswered = host
+            .daemon
+            .as_ref()
+            .is_some_and(|daemon| daemon.inbox.iter().any(|event| matches!(event, Event::Command { .. })));
+        !unanswered
+            && !host.may_write()
+            && !host.node().is_some_and(|node| about_to(node.state().name()))
+            && !kept_start
     }
 
     /// During the trouble: any command, most of them with a true word.
