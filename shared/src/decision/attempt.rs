@@ -200,6 +200,7 @@ impl Node {
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
         if self.policy.proof_timeout && self.peer.silent {
+            self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
             self.enter(now, State::Proving { attempt, asked: now });
         } else {
@@ -308,6 +309,7 @@ impl Node {
             self.note(now, Rule::ClaimNotDurable, "", out);
             return self.failed_start(now, epoch, Rule::ClaimNotDurable.sentence().into(), attempt.commanded(), out);
         }
+        self.note(now, Rule::ClaimDurable, &format!("epoch {epoch}"), out);
         out.push(Action::Balance(Balance::Nowhere(epoch)));
         let operation = self.operation();
         let evidence = attempt.evidence.clone();

@@ -102,7 +102,8 @@ impl Node {
                 if durable {
                     self.send_demand(now, out);
                 } else {
-                    self.withdraw(now, request, Rule::StopNotDurable, out);
+                    self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+                    self.withdraw(now, request, Rule::DemandNotDurable, out);
                 }
             }
             State::Claimed { .. } => self.claim_written(now, durable, out),

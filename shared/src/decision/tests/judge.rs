@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use crate::decision::{Epoch, Evidence, Node, PageKind, Phase, Proof, RequestId, Role, State, StateName};
+use crate::decision::{Action, Epoch, Evidence, Node, PageKind, Phase, Proof, RequestId, Role, Rule, State, StateName};
 
 use super::host::Host;
 
@@ -17,6 +17,7 @@ pub(super) struct Judge {
     pub(super) excused: bool,
     pub(super) seen: BTreeMap<&'static str, u32>,
     pub(super) transitions: BTreeSet<(StateName, StateName)>,
+    pub(super) rules: BTreeSet<Rule>,
     acked: BTreeSet<RequestId>,
     stated: BTreeSet<RequestId>,
     /// Words of a person for a host that is to start.
@@ -129,6 +130,15 @@ impl Judge {
             Proof::Ack { means: crate::decision::StopMeans::Rebooted, .. } => self.saw("acknowledged by a reboot"),
             Proof::Ack { .. } | Proof::Operator { .. } | Proof::Timeout => {}
         }
+    }
+
+    /// Every change of state leaves a reason.
+    pub(super) fn explained(&mut self, before: StateName, after: StateName, out: &[Action]) {
+        let rules =
+            out.iter().filter_map(|action| if let Action::Note(note) = action { Some(note.rule) } else { None });
+        let reasons = rules.clone().count();
+        self.rules.extend(rules);
+        self.must(before == after || reasons > 0, || format!("{before:?} became {after:?} and no rule says why"));
     }
 
     /// After each step. Tells whether it changed the state.

@@ -9,5 +9,8 @@ mod judge;
 mod network;
 mod pair;
 mod person;
+mod place;
 mod random;
+mod story;
+mod table;
 mod world;

@@ -39,7 +39,7 @@ fn policy(random: &mut Random) -> Policy {
 }
 
 /// Runs one schedule to its end.
-fn schedule(seed: u64, trace: bool) -> World {
+pub(super) fn schedule(seed: u64, trace: bool) -> World {
     let mut random = Random::new(seed ^ 0x5eed);
     let policy = policy(&mut random);
     let mut world = World::new(seed, policy, trace);

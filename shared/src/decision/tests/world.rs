@@ -226,6 +226,7 @@ impl World {
         daemon.node.step(Millis(self.now), event, &mut out);
         let after = daemon.node.state();
         self.judge.proof(index, before, &daemon.node);
+        self.judge.explained(before, after.name(), &out);
         if let Some(line) =
             line.filter(|line| !line.starts_with("Turn") && !line.starts_with("Beat") || before != after.name())
         {
