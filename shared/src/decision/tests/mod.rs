@@ -2,6 +2,8 @@
 
 extern crate std;
 
+mod boot;
+mod demand;
 mod driver;
 mod faults;
 mod host;

@@ -37,6 +37,7 @@ pub(super) struct Story {
     pub(super) now: u64,
     /// What was asked for since the story was last cleared.
     pub(super) out: Vec<Action>,
+    earlier: Vec<Action>,
     pub(super) rules: Vec<Rule>,
     pub(super) steps: Vec<(StateName, StateName)>,
 }
@@ -50,7 +51,7 @@ impl Story {
     pub(super) fn boots_at(policy: Policy, record: Option<Record>, now: u64) -> Story {
         let mut out = Vec::new();
         let node = Node::new(policy, BOOT, Incarnation(5), record, Millis(now), &mut out);
-        let mut story = Story { node, now, out, rules: Vec::new(), steps: Vec::new() };
+        let mut story = Story { node, now, out, earlier: Vec::new(), rules: Vec::new(), steps: Vec::new() };
         story.rules = story.notes();
         story
     }
@@ -93,7 +94,7 @@ impl Story {
     }
 
     pub(super) fn clear(&mut self) -> &mut Story {
-        self.out.clear();
+        self.earlier.append(&mut self.out);
         self
     }
 
@@ -251,7 +252,12 @@ impl Story {
 
     /// The latest action of a kind.
     fn find<T>(&self, pick: impl Fn(&Action) -> Option<T>) -> T {
-        self.out.iter().rev().find_map(pick).unwrap_or_else(|| panic!("not asked for: {:#?}", self.out))
+        self.out
+            .iter()
+            .rev()
+            .chain(self.earlier.iter().rev())
+            .find_map(pick)
+            .unwrap_or_else(|| panic!("not asked for: {:#?}", self.out))
     }
 }
 
