@@ -3,8 +3,11 @@
 extern crate std;
 
 mod boot;
+mod commands;
 mod demand;
+mod doubt;
 mod driver;
+mod explain;
 mod faults;
 mod host;
 mod judge;
@@ -12,6 +15,7 @@ mod network;
 mod pair;
 mod person;
 mod place;
+mod proofs;
 mod random;
 mod story;
 mod table;
