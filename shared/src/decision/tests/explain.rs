@@ -143,8 +143,10 @@ fn an_automatic_move_tells_its_proof_and_a_time_out_its_risk() {
     let mut story = proving(slave());
     story.sees(Sight::NotServing, Sight::NotServing).written(true);
     story.start_ends(crate::decision::StartOutcome::Started);
-    let page =
-        story.out.iter().rev().find_map(|action| if let Action::Page(page) = action { Some(page) } else { None });
+    let page = story.out.iter().find_map(|action| match action {
+        Action::Page(page) if page.kind == PageKind::Moved => Some(page),
+        _ => None,
+    });
     assert!(page.is_some_and(|page| page.cause.contains("two actives are possible")), "{page:?}");
 }
 
