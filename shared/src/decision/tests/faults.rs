@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::decision::{Epoch, Event, Forced, Phase, Policy, Record, StopMeans};
+use crate::decision::{Epoch, Event, Forced, Phase, Policy, Record, StopMeans, StopOutcome};
 
 use super::host::Mood;
 use super::random::Random;
@@ -64,6 +64,8 @@ pub(super) struct Faults {
     pub(super) blind_percent: u64,
     pub(super) slow_disk_percent: u64,
     pub(super) wrong_word_percent: u64,
+    /// What has struck so far.
+    pub(super) struck: Vec<Fault>,
 }
 
 impl Faults {
@@ -77,6 +79,7 @@ impl Faults {
             blind_percent: if random.percent(10) { 20 } else { 0 },
             slow_disk_percent: if random.percent(20) { 15 } else { 0 },
             wrong_word_percent: if random.percent(5) { 50 } else { 0 },
+            struck: Vec::new(),
         }
     }
 }
@@ -116,6 +119,7 @@ impl World {
         let fault = self.faults.enabled[self.random.below(self.faults.enabled.len() as u64) as usize];
         let host = self.random.below(2) as usize;
         self.tell(|| alloc::format!("---- {fault:?} on the {}", role(host)));
+        self.faults.struck.push(fault);
         self.strike(fault, host);
     }
 
@@ -309,6 +313,14 @@ impl World {
         if running > epoch {
             return Err("a newer epoch runs here".into());
         }
+        // A daemon whose list is ended from outside sees its processes go, and verifies.
+        if let Some(script) = host.script.as_ref().filter(|script| !script.starts) {
+            let outcome = StopOutcome::Stopped { means: StopMeans::PostConditions, forced: None };
+            let event = Event::StopDone { operation: script.operation, outcome };
+            let (at, incarnation) = (self.now + 1, script.incarnation);
+            self.plan(at, Item::Result(index, incarnation, event));
+        }
+        let host = &mut self.hosts[index];
         host.kill_everything();
         if !host.disk_works {
             return Err("stopped, but not durable".into());

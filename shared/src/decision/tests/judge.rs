@@ -16,7 +16,6 @@ pub(super) struct Judge {
     /// Two actives are nobody's fault any more: silence was taken for a stop, or a person said what was not so.
     pub(super) excused: bool,
     pub(super) seen: BTreeMap<&'static str, u32>,
-    pub(super) transitions: BTreeSet<(StateName, StateName)>,
     pub(super) rules: BTreeSet<Rule>,
     acked: BTreeSet<RequestId>,
     stated: BTreeSet<RequestId>,
@@ -147,7 +146,6 @@ impl Judge {
         let after = node.state().name();
         let changed = before != after;
         if changed {
-            self.transitions.insert((before, after));
             self.saw(name_of(after));
         }
         self.must(!node.is_frozen(), || format!("the {} caught itself in a wrong belief", host.role));
