@@ -1,17 +1,17 @@
-//! From the demand to the running service: Requesting, Proving, TakeoverBlocked, Claimed, Starting.
+//! A demand under way and its answers: Requesting, Proving, TakeoverBlocked.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::action::{Action, Balance, PageKind};
+use super::action::{Action, PageKind};
 use super::node::Node;
 use super::peer::{Answer, Demand, Duty, Evidence};
 use super::policy::Policy;
-use super::record::{Attempt, Phase, Proof, StopCause};
+use super::record::{Attempt, Phase, Proof};
 use super::rule::Rule;
 use super::state::{Progress, State};
-use super::types::{Epoch, Forced, Millis, OperationId, RequestId, StartOutcome, StopMeans, Verdict};
+use super::types::{Epoch, Forced, Millis, RequestId, StopMeans, Verdict};
 
 impl Node {
     pub(super) fn send_demand(&mut self, now: Millis, out: &mut Vec<Action>) {
@@ -34,7 +34,7 @@ impl Node {
         out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
     }
 
-    /// While a demand is under way: is its reason gone, is the next sending or the second way due?
+    /// While a demand is under way: is its reason gone?
     pub(super) fn consider_requesting(
         &mut self,
         now: Millis,
@@ -43,22 +43,45 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         if !progress.peer_obeys && self.reason_is_gone(attempt) {
-            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+            self.withdraw(now, attempt.request, Rule::Withdrawn, out);
         }
-        if progress.writing.is_some() {
-            return;
+    }
+
+    /// The next sending and the second way. Only when every answer that waited was read: sent before that, an answer
+    /// that had waited for long would look fresh.
+    pub(super) fn demand_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
+        match &self.state {
+            State::Requesting { attempt, progress } if progress.writing.is_none() => {
+                let Attempt { request, epoch, .. } = *attempt;
+                let rcmd_due = self.policy.rcmd
+                    && !progress.rcmd_tried
+                    && self.peer.silent
+                    && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
+                if progress.again_at.is_some_and(|at| now >= at) {
+                    self.send_demand(now, out);
+                }
+                if rcmd_due && let State::Requesting { progress, .. } = &mut self.state {
+                    progress.rcmd_tried = true;
+                    out.push(Action::Rcmd { request, epoch });
+                }
+            }
+            State::TakeoverBlocked { sent, .. } if now.since(*sent) >= Policy::DEMAND_RETRY_MS => {
+                self.send_demand(now, out);
+            }
+            _ => {}
         }
-        if progress.again_at.is_some_and(|at| now >= at) {
-            self.send_demand(now, out);
-        }
-        let rcmd_due = self.policy.rcmd && !progress.rcmd_tried && self.peer.silent;
-        if rcmd_due
-            && now.since(self.entered) >= Policy::RCMD_AFTER_MS
-            && let State::Requesting { progress, .. } = &mut self.state
-        {
-            progress.rcmd_tried = true;
-            out.push(Action::Rcmd { request: attempt.request, epoch: attempt.epoch });
-        }
+    }
+
+    /// An acknowledgement is a proof for as long as the host that gave it keeps to it whatever a person says there.
+    /// One that is older waited in a socket while this daemon was stopped.
+    fn is_fresh(&self, now: Millis) -> bool {
+        let since = match &self.state {
+            State::Requesting { progress, .. } => progress.sent,
+            State::TakeoverBlocked { sent, .. } => Some(*sent),
+            State::Proving { asked, .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            _ => None,
+        };
+        since.is_some_and(|since| now.since(since) < self.policy.leave_ms())
     }
 
     /// The service is well again where it runs, so there is nothing to move.
@@ -109,6 +132,9 @@ impl Node {
             // The answer to a demand that is not under way any more proves nothing now.
             _ => return,
         };
+        if matches!(answer, Answer::Acked { .. }) && !self.is_fresh(now) {
+            return self.note(now, Rule::AnswerTooOld, &format!("demand {request}"), out);
+        }
         match answer {
             Answer::Acked { epoch, means, forced } if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
@@ -155,6 +181,9 @@ impl Node {
             }
             _ => return,
         };
+        if result.is_ok() && now.since(self.entered) >= self.policy.leave_ms() {
+            return self.note(now, Rule::AnswerTooOld, &format!("the second way, demand {request}"), out);
+        }
         match result {
             Ok((epoch, means, forced)) if epoch >= attempt.epoch && self.policy.proof_ack => {
                 self.learn_epoch(epoch);
@@ -171,6 +200,7 @@ impl Node {
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
         if self.policy.proof_timeout && self.peer.silent {
+            self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
             self.enter(now, State::Proving { attempt, asked: now });
         } else {
@@ -227,13 +257,10 @@ impl Node {
 
     /// Blocked: the demand goes on being sent, the peer may come back well, the witnesses may lose sight of it.
     pub(super) fn consider_blocked(&mut self, now: Millis, out: &mut Vec<Action>) {
-        let State::TakeoverBlocked { attempt, sent, asked, timeout_allowed, .. } = &self.state else { return };
-        let (attempt, sent, asked, timeout_allowed) = (attempt.clone(), *sent, *asked, *timeout_allowed);
+        let State::TakeoverBlocked { attempt, asked, timeout_allowed, .. } = &self.state else { return };
+        let (attempt, asked, timeout_allowed) = (attempt.clone(), *asked, *timeout_allowed);
         if self.reason_is_gone(&attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
-        }
-        if now.since(sent) >= Policy::DEMAND_RETRY_MS {
-            self.send_demand(now, out);
         }
         let ask =
             timeout_allowed && self.peer.silent && asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_LIMIT_MS);
@@ -241,132 +268,5 @@ impl Node {
             *asked = Some(now);
             out.push(Action::AskWitness);
         }
-    }
-
-    /// A proof is there: the new epoch is made durable before anything starts.
-    pub(super) fn claim(&mut self, now: Millis, attempt: Attempt, proof: Proof, rule: Rule, out: &mut Vec<Action>) {
-        self.note(now, rule, &describe(&proof), out);
-        let epoch = self.record.highest.max(attempt.epoch).next_for(self.policy.role);
-        self.rebooted = false;
-        self.record.highest = epoch;
-        self.record.owned = epoch;
-        if attempt.automatic() {
-            self.record.automatic = self.record.automatic.max(epoch);
-        }
-        self.told.remove(&PageKind::Blocked);
-        // How old the proof is decides whether a daemon that crashes now may go on with the start.
-        let proved = Attempt { began: now, ..attempt.clone() };
-        let phase = Phase::Starting { epoch, attempt: proved, proof: proof.clone() };
-        let writing = self.persist(phase, out);
-        self.note(now, Rule::Claimed, &format!("epoch {epoch}"), out);
-        self.enter(now, State::Claimed { epoch, attempt, proof, writing });
-    }
-
-    /// The proof covers every epoch up to the demanded one. If the peer runs a later one, the proof is old: it waited
-    /// in a socket while this daemon was stopped, and another proof let the peer start meanwhile.
-    pub(super) fn consider_claimed(&mut self, now: Millis, attempt: &Attempt, out: &mut Vec<Action>) {
-        let overtaken = self
-            .heard()
-            .is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > attempt.epoch);
-        if overtaken {
-            self.note(now, Rule::ClaimOvertaken, "", out);
-            self.persist(Phase::Standby, out);
-            self.enter(now, State::Standby);
-        }
-    }
-
-    /// The claim's write ended.
-    pub(super) fn claim_written(&mut self, now: Millis, durable: bool, out: &mut Vec<Action>) {
-        let State::Claimed { epoch, attempt, proof, .. } = self.state.clone() else { return };
-        if !durable {
-            self.note(now, Rule::ClaimNotDurable, "", out);
-            return self.failed_start(now, epoch, Rule::ClaimNotDurable.sentence().into(), attempt.commanded(), out);
-        }
-        out.push(Action::Balance(Balance::Nowhere(epoch)));
-        let operation = self.operation();
-        let evidence = attempt.evidence.clone();
-        out.push(Action::Start { operation, epoch, resume: false, evidence });
-        self.enter(now, State::Starting { epoch, attempt, proof, operation });
-    }
-
-    pub(super) fn start_done(
-        &mut self,
-        now: Millis,
-        operation: OperationId,
-        outcome: StartOutcome,
-        out: &mut Vec<Action>,
-    ) {
-        let State::Starting { epoch, attempt, proof, operation: expected } = self.state.clone() else { return };
-        if operation != expected {
-            return;
-        }
-        match outcome {
-            StartOutcome::Started => self.became_active(now, epoch, &attempt, &proof, out),
-            StartOutcome::Failed { step, reason } => {
-                let reason = if step == 0 { reason } else { format!("start step {step}: {reason}") };
-                self.take_back_start(now, epoch, attempt.commanded(), reason, out);
-            }
-        }
-    }
-
-    pub(super) fn take_back_start(
-        &mut self,
-        now: Millis,
-        epoch: Epoch,
-        commanded: bool,
-        reason: String,
-        out: &mut Vec<Action>,
-    ) {
-        self.note(now, Rule::StartFailed, &reason, out);
-        self.stop_service(now, epoch, StopCause::StartFailed { reason, commanded }, None, out);
-    }
-
-    fn became_active(&mut self, now: Millis, epoch: Epoch, attempt: &Attempt, proof: &Proof, out: &mut Vec<Action>) {
-        if attempt.commanded() {
-            self.record.acknowledged = self.record.acknowledged.max(self.record.automatic);
-        }
-        self.persist(Phase::Active { epoch }, out);
-        out.push(Action::Balance(Balance::Here(epoch)));
-        out.push(Action::Notice(epoch));
-        self.note(now, Rule::StartSucceeded, &format!("epoch {epoch}"), out);
-        self.enter(now, State::Active { epoch });
-        // The last verdict may speak of the time before the start; the start ended with checks that passed.
-        self.facts.local = Verdict::Passed;
-        self.told.clear();
-        if attempt.automatic() || attempt.commanded() {
-            self.page(
-                PageKind::Moved,
-                format!("{}. Proof of stop: {}.", attempt.evidence, describe(proof)),
-                format!(
-                    "The service runs on the {} in epoch {epoch}, {} after the decision.",
-                    self.policy.role,
-                    now.since(attempt.began)
-                ),
-                "failoverctl why; to bring it home later: failoverctl failback-sheet",
-                out,
-            );
-            self.told.remove(&PageKind::Moved);
-        }
-    }
-}
-
-/// A proof in words.
-pub(super) fn describe(proof: &Proof) -> String {
-    match proof {
-        Proof::Ack { means, forced, by_rcmd } => {
-            let means = match means {
-                StopMeans::PostConditions => "every post-condition verified",
-                StopMeans::Rebooted => "the host booted anew and runs nothing",
-                StopMeans::NotRunning => "nothing was running",
-                StopMeans::Operator => "an operator said so there",
-            };
-            let way = if *by_rcmd { "signed statement" } else { "acknowledged" };
-            match forced {
-                Some(forced) => format!("{way}: {means} (forced, step {}: {})", forced.step, forced.reason),
-                None => format!("{way}: {means}"),
-            }
-        }
-        Proof::Operator { by } => format!("confirmed by {by}"),
-        Proof::Timeout => "none: the time-out passed (two actives are possible)".into(),
     }
 }

@@ -126,7 +126,7 @@ impl Node {
 
     /// A peer that demands is alive, heard or not, and may start at any moment on this host's acknowledgement.
     fn gave_no_leave(&self, now: Millis) -> Result<(), String> {
-        let limit = self.policy.shutdown_timeout_ms;
+        let limit = self.policy.leave_ms();
         let lately = self.let_go_at.is_some_and(|at| now.since(at) < limit);
         if self.answering.is_none() && !lately {
             return Ok(());
@@ -254,11 +254,12 @@ impl Node {
             let result = Err(format!("something of the service still runs here: {what}"));
             return out.push(Action::Reply { ticket, result });
         }
-        let means = match presence {
-            Presence::NothingRuns => StopMeans::PostConditions,
-            Presence::Runs(_) | Presence::CannotTell(_) => StopMeans::Operator,
+        let (means, rule) = match presence {
+            Presence::NothingRuns => (StopMeans::PostConditions, Rule::NothingRunsAnyMore),
+            Presence::Runs(_) | Presence::CannotTell(_) => (StopMeans::Operator, Rule::OperatorForcedOffline),
         };
         self.told.remove(&PageKind::StopFailed);
+        self.note(now, rule, "", out);
         let write = self.persist(Phase::Stopped { epoch, means, forced: None }, out);
         self.enter(now, State::Stopped { epoch, means, forced: None, writing: Some((write, None)) });
         out.push(Action::Reply { ticket, result: Ok("recorded: the service is stopped here".to_string()) });
@@ -273,7 +274,10 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         match presence {
-            Presence::NothingRuns => self.enter(now, State::Passive { looking: None, clean: true }),
+            Presence::NothingRuns => {
+                self.note(now, Rule::NothingRunsAnyMore, "", out);
+                self.enter(now, State::Passive { looking: None, clean: true });
+            }
             Presence::Runs(what) | Presence::CannotTell(what) => {
                 if let State::ExclusivityError { reason, looking } = &mut self.state
                     && *looking == Some(operation)

@@ -15,6 +15,7 @@ mod peer;
 mod policy;
 mod record;
 mod rule;
+mod start;
 mod state;
 mod suspicion;
 mod tally;

@@ -304,6 +304,7 @@ impl Node {
     /// `stop-here` stopped the service while this daemon was frozen or gone.
     pub(super) fn foreign_stop(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
         self.learn_epoch(epoch);
+        self.let_go_at = Some(now);
         self.answering = None;
         self.note(now, Rule::StoppedMeanwhile, &format!("epoch {epoch}"), out);
         match self.state {

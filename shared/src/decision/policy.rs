@@ -36,6 +36,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// How long a host keeps to an acknowledgement it gave, whatever a person says there; and how long the other may
+    /// start on it.
+    #[must_use]
+    pub const fn leave_ms(&self) -> Millis {
+        self.shutdown_timeout_ms.after(Policy::WITNESS_LIMIT_MS)
+    }
+
     /// Between two sendings of a demand that nobody answers.
     pub const DEMAND_RETRY_MS: Millis = Millis(1_000);
     /// How long a demand may go unanswered before the second way is tried beside it.

@@ -30,6 +30,12 @@ use super::types::{Epoch, Forced, Millis, OperationId, RequestId, StopMeans};
 ///                                                 ▼
 ///                                             FailedStop (a person: force-offline)
 /// ```
+/// Not drawn, but in [`StateName::successors`], which is the whole truth: `stop-here` makes every state but Starting
+/// (Stopping first) `Stopped`; a demand that finds something running where nothing should leads to `ExclusivityError`,
+/// and `ack` from there to Passive; `start-alone` leads from Passive to Claimed; a claim that is not durable is a
+/// FailedStart, and one that the peer overtook is given up for Standby; a stop that is not durable is a FailedStop; a
+/// command or a roll-back leads from Stopped and FailedStart to Requesting; `ack` ends a FailedStart.
+///
 /// Beside the states stand three conditions that withhold decisions without being places of their own: maintenance,
 /// self-isolation and tilt. A host that is active and in maintenance is still active.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

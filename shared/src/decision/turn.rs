@@ -42,6 +42,7 @@ impl Node {
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);
+        self.demand_timers(now, out);
         match &self.state {
             State::Passive { .. } if now.since(self.entered) >= self.policy.boot_wait_ms => {
                 self.boot_wait_over(now, out)
@@ -101,7 +102,8 @@ impl Node {
                 if durable {
                     self.send_demand(now, out);
                 } else {
-                    self.withdraw(now, request, Rule::StopNotDurable, out);
+                    self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+                    self.withdraw(now, request, Rule::DemandNotDurable, out);
                 }
             }
             State::Claimed { .. } => self.claim_written(now, durable, out),
@@ -241,12 +243,13 @@ impl Node {
     }
 
     fn consider_stopped(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
+        let since_stop = self.peer.heard_at.unwrap_or_default().since(self.entered);
         let Some(beat) = self.heard().filter(|_| self.answering.is_none()) else { return };
         if matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > epoch {
             self.note(now, Rule::PeerStarted, "", out);
             self.enter(now, State::Standby);
-        } else if beat.duty == Duty::Standby && now.since(self.entered) >= self.policy.suspect_after_ms {
-            // It has given up its demand, so there is nothing to wait for.
+        } else if beat.duty == Duty::Standby && since_stop >= self.policy.suspect_after_ms {
+            // Said so long after the stop, it has given up its demand: there is nothing to wait for.
             self.note(now, Rule::PeerDidNotStart, "", out);
             self.enter(now, State::Standby);
         }

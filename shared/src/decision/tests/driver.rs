@@ -49,14 +49,7 @@ impl World {
             Action::Rcmd { request, epoch } => {
                 self.after(50, 1_500, Item::SecondWay { from: index, incarnation, request, epoch });
             }
-            Action::Look { operation } => {
-                let presence = match (self.hosts[index].may_write(), self.random.percent(self.faults.blind_percent)) {
-                    (_, true) if !self.healed => Presence::CannotTell("the process list could not be read".into()),
-                    (true, _) => Presence::Runs("dovecot".into()),
-                    (false, _) => Presence::NothingRuns,
-                };
-                self.after(1, 20, Item::Result(index, incarnation, Event::Looked { operation, presence }));
-            }
+            Action::Look { operation } => self.after(1, 20, Item::LookEnds(index, incarnation, operation)),
             Action::Start { operation, epoch, resume, .. } => {
                 self.judge.starts(&self.hosts[index], epoch, resume);
                 let mood = core::mem::replace(&mut self.hosts[index].start_mood, Mood::Works);
@@ -80,6 +73,17 @@ impl World {
             Action::Page(page) => self.judge.paged(page.kind),
             Action::Balance(_) | Action::Reply { .. } | Action::Note(_) => {}
         }
+    }
+
+    /// What a look finds is true when it ends.
+    pub(super) fn look_ends(&mut self, index: usize, incarnation: Incarnation, operation: OperationId) {
+        let blind = !self.healed && self.random.percent(self.faults.blind_percent);
+        let presence = match (self.hosts[index].may_write(), blind) {
+            (_, true) => Presence::CannotTell("the process list could not be read".into()),
+            (true, false) => Presence::Runs("dovecot".into()),
+            (false, false) => Presence::NothingRuns,
+        };
+        self.plan(self.now, Item::Result(index, incarnation, Event::Looked { operation, presence }));
     }
 
     fn message(&mut self, from: usize) -> Option<u64> {
@@ -147,6 +151,7 @@ impl World {
         let host = &mut self.hosts[index];
         let id = host.next_script;
         host.next_script += 1;
+        host.started_by_another = false;
         // An earlier one, also an orphan of a crashed daemon, is ended first.
         host.script = Some(Script { id, starts, operation, incarnation, mood });
         let acts = self.random.between(10, 600);

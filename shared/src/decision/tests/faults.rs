@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::decision::{Epoch, Event, Forced, Phase, Policy, Record, StopMeans};
+use crate::decision::{Epoch, Event, Forced, Phase, Policy, Record, StopMeans, StopOutcome};
 
 use super::host::Mood;
 use super::random::Random;
@@ -28,10 +28,11 @@ pub(super) enum Fault {
     Isolated,
     StartGoesWrong,
     StopGoesWrong,
+    StartedByAnother,
     Command,
 }
 
-const ALL: [Fault; 18] = [
+const ALL: [Fault; 19] = [
     Fault::ServiceDies,
     Fault::ServiceHangs,
     Fault::DaemonCrashes,
@@ -49,6 +50,7 @@ const ALL: [Fault; 18] = [
     Fault::Isolated,
     Fault::StartGoesWrong,
     Fault::StopGoesWrong,
+    Fault::StartedByAnother,
     Fault::Command,
 ];
 
@@ -62,6 +64,8 @@ pub(super) struct Faults {
     pub(super) blind_percent: u64,
     pub(super) slow_disk_percent: u64,
     pub(super) wrong_word_percent: u64,
+    /// What has struck so far.
+    pub(super) struck: Vec<Fault>,
 }
 
 impl Faults {
@@ -75,6 +79,7 @@ impl Faults {
             blind_percent: if random.percent(10) { 20 } else { 0 },
             slow_disk_percent: if random.percent(20) { 15 } else { 0 },
             wrong_word_percent: if random.percent(5) { 50 } else { 0 },
+            struck: Vec::new(),
         }
     }
 }
@@ -114,6 +119,7 @@ impl World {
         let fault = self.faults.enabled[self.random.below(self.faults.enabled.len() as u64) as usize];
         let host = self.random.below(2) as usize;
         self.tell(|| alloc::format!("---- {fault:?} on the {}", role(host)));
+        self.faults.struck.push(fault);
         self.strike(fault, host);
     }
 
@@ -175,6 +181,17 @@ impl World {
             }
             Fault::StartGoesWrong => self.hosts[host].start_mood = bad,
             Fault::StopGoesWrong => self.hosts[host].stop_mood = bad,
+            // An enabled unit, or a person's hand: nobody can forbid it, but it must never be acknowledged away.
+            Fault::StartedByAnother => {
+                let host = &mut self.hosts[host];
+                // Nobody can see what begins between the look and the durable answer.
+                let idle = host.writes.is_empty() && host.daemon.as_ref().is_none_or(|daemon| daemon.inbox.is_empty());
+                if host.powered && host.script.is_none() && !host.service_runs && idle {
+                    host.service_runs = true;
+                    host.started_by_another = true;
+                    self.judge.excused = true;
+                }
+            }
             Fault::Command => self.random_command(host),
         }
     }
@@ -198,6 +215,7 @@ impl World {
             | Fault::StateTorn
             | Fault::StartGoesWrong
             | Fault::StopGoesWrong
+            | Fault::StartedByAnother
             | Fault::Command => {}
         }
     }
@@ -212,6 +230,9 @@ impl World {
             self.hosts[host].start_mood = Mood::Works;
             self.hosts[host].stop_mood = Mood::Works;
             self.hosts[host].tear = false;
+            if self.hosts[host].started_by_another {
+                self.hosts[host].service_runs = false;
+            }
             self.readiness(host, true);
             self.configure(host, 1);
             self.isolate(host, false);
@@ -247,7 +268,8 @@ impl World {
             self.judge.forgotten(&self.hosts);
             self.tell(|| alloc::format!("{} forgets", role(index)));
         }
-        self.after(20, 8_000, Item::DaemonStarts(index));
+        let most = if self.random.percent(80) { 4_000 } else { 25_000 };
+        self.after(20, most, Item::DaemonStarts(index));
     }
 
     fn readiness(&mut self, host: usize, ready: bool) {
@@ -291,6 +313,14 @@ impl World {
         if running > epoch {
             return Err("a newer epoch runs here".into());
         }
+        // A daemon whose list is ended from outside sees its processes go, and verifies.
+        if let Some(script) = host.script.as_ref().filter(|script| !script.starts) {
+            let outcome = StopOutcome::Stopped { means: StopMeans::PostConditions, forced: None };
+            let event = Event::StopDone { operation: script.operation, outcome };
+            let (at, incarnation) = (self.now + 1, script.incarnation);
+            self.plan(at, Item::Result(index, incarnation, event));
+        }
+        let host = &mut self.hosts[index];
         host.kill_everything();
         if !host.disk_works {
             return Err("stopped, but not durable".into());

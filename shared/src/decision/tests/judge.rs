@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use crate::decision::{Epoch, Evidence, Node, PageKind, Phase, Proof, RequestId, Role, State, StateName};
+use crate::decision::{Action, Epoch, Evidence, Node, PageKind, Phase, Proof, RequestId, Role, Rule, State, StateName};
 
 use super::host::Host;
 
@@ -16,7 +16,7 @@ pub(super) struct Judge {
     /// Two actives are nobody's fault any more: silence was taken for a stop, or a person said what was not so.
     pub(super) excused: bool,
     pub(super) seen: BTreeMap<&'static str, u32>,
-    pub(super) transitions: BTreeSet<(StateName, StateName)>,
+    pub(super) rules: BTreeSet<Rule>,
     acked: BTreeSet<RequestId>,
     stated: BTreeSet<RequestId>,
     /// Words of a person for a host that is to start.
@@ -84,7 +84,7 @@ impl Judge {
             self.saw("start resumed");
             return;
         }
-        let doubled = host.may_write();
+        let doubled = host.may_write() && !host.started_by_another;
         self.must(!doubled, || format!("the {} starts epoch {epoch} while something runs there already", host.role));
         // A host that starts without its peer's answer can only stay above what it knows itself.
         let acknowledged = matches!(
@@ -97,7 +97,8 @@ impl Judge {
     }
 
     /// Every start rests on a proof that somebody really gave.
-    pub(super) fn proof(&mut self, index: usize, before: StateName, state: &State) {
+    pub(super) fn proof(&mut self, index: usize, before: StateName, node: &Node) {
+        let (state, policy) = (node.state(), node.policy());
         let State::Claimed { attempt, proof, .. } = state else { return };
         if before == StateName::Claimed {
             return;
@@ -115,6 +116,12 @@ impl Judge {
         if attempt.evidence == Evidence::RollBack {
             self.saw("rolled back");
         }
+        let listed = match proof {
+            Proof::Ack { .. } => policy.proof_ack,
+            Proof::Operator { .. } => policy.proof_operator,
+            Proof::Timeout => policy.proof_timeout,
+        };
+        self.must(listed, || format!("a claim rests on a proof that the configuration does not list: {proof:?}"));
         self.must(given, || format!("a claim rests on a proof that nobody gave: {proof:?}"));
         self.excused |= matches!(proof, Proof::Timeout);
         match proof {
@@ -124,13 +131,21 @@ impl Judge {
         }
     }
 
+    /// Every change of state leaves a reason.
+    pub(super) fn explained(&mut self, before: StateName, after: StateName, out: &[Action]) {
+        let rules =
+            out.iter().filter_map(|action| if let Action::Note(note) = action { Some(note.rule) } else { None });
+        let reasons = rules.clone().count();
+        self.rules.extend(rules);
+        self.must(before == after || reasons > 0, || format!("{before:?} became {after:?} and no rule says why"));
+    }
+
     /// After each step. Tells whether it changed the state.
     pub(super) fn stepped(&mut self, index: usize, before: StateName, host: &Host) -> bool {
         let Some(node) = host.node() else { return false };
         let after = node.state().name();
         let changed = before != after;
         if changed {
-            self.transitions.insert((before, after));
             self.saw(name_of(after));
         }
         self.must(!node.is_frozen(), || format!("the {} caught itself in a wrong belief", host.role));

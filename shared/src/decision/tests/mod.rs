@@ -2,12 +2,21 @@
 
 extern crate std;
 
+mod boot;
+mod commands;
+mod demand;
+mod doubt;
 mod driver;
+mod explain;
 mod faults;
 mod host;
 mod judge;
 mod network;
 mod pair;
 mod person;
+mod place;
+mod proofs;
 mod random;
+mod story;
+mod table;
 mod world;

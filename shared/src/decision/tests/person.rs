@@ -4,6 +4,7 @@ use alloc::format;
 
 use crate::decision::{Command, Event, Phase, Rule, State, StateName};
 
+use super::faults::Fault;
 use super::random::Random;
 use super::world::{Item, World, role};
 
@@ -21,7 +22,15 @@ impl World {
             let Phase::Starting { attempt, .. } = &record.phase else { return false };
             record.boot == host.boot && self.now < attempt.began.0 + self.policy.shutdown_timeout_ms.0
         });
-        !host.may_write() && !host.node().is_some_and(|node| about_to(node.state().name())) && !kept_start
+        // Nor does a careful person forget a command that still waits for its answer over there.
+        let unanswered = host
+            .daemon
+            .as_ref()
+            .is_some_and(|daemon| daemon.inbox.iter().any(|event| matches!(event, Event::Command { .. })));
+        !unanswered
+            && !host.may_write()
+            && !host.node().is_some_and(|node| about_to(node.state().name()))
+            && !kept_start
     }
 
     /// During the trouble: any command, most of them with a true word.
@@ -50,7 +59,7 @@ impl World {
                 Command::StartAlone { by, reason }
             }
             (Some(StateName::FailedStop), 0..8) | (_, 2) => {
-                if !lies {
+                if !lies && state == Some(StateName::FailedStop) {
                     self.hosts[host].kill_everything();
                 }
                 self.judge.excused |= lies;
@@ -70,6 +79,7 @@ impl World {
             let Some(node) = self.hosts[host].node() else { continue };
             let by = || "ann".into();
             let reason = || "the printed way out".into();
+            let name = node.state().name();
             let (withheld, maintenance) = (node.withheld(), node.record().maintenance);
             let command = match node.state() {
                 _ if maintenance => Some(Command::Maintenance { on: false, by: by(), reason: reason() }),
@@ -93,9 +103,25 @@ impl World {
             };
             if let Some(command) = command {
                 self.judge.saw("a person was needed");
+                self.must_be_explained(name);
                 self.types(host, command);
             }
         }
+    }
+
+    /// A state that waits for a person is no accident: something went wrong that leads there.
+    fn must_be_explained(&mut self, state: StateName) {
+        let faults = &self.faults;
+        let slow = faults.slow_disk_percent > 0;
+        let (causes, other): (&[Fault], bool) = match state {
+            StateName::FailedStart => (&[Fault::StartGoesWrong, Fault::DiskFails, Fault::DaemonFreezes], slow),
+            StateName::FailedStop => (&[Fault::StopGoesWrong, Fault::DiskFails, Fault::DaemonFreezes], slow),
+            StateName::ExclusivityError => (&[Fault::StartedByAnother, Fault::StateTorn], faults.blind_percent > 0),
+            _ => return,
+        };
+        let explained = other || causes.iter().any(|cause| faults.struck.contains(cause));
+        let struck = format!("{:?}", faults.struck);
+        self.judge.must(explained, || format!("{state:?} waits for a person, but only this went wrong: {struck}"));
     }
 }
 

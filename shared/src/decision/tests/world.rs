@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decision::{Action, Epoch, Event, Incarnation, Millis, Node, Policy, RequestId, Role, Verdict};
+use crate::decision::{Action, Epoch, Event, Incarnation, Millis, Node, OperationId, Policy, RequestId, Role, Verdict};
 
 use super::faults::Faults;
 use super::host::{Daemon, Host};
@@ -24,6 +24,7 @@ pub(super) enum Item {
     Arrives(usize, Event),
     /// A result for the daemon that asked.
     Result(usize, Incarnation, Event),
+    LookEnds(usize, Incarnation, OperationId),
     WriteEnds(usize, u64),
     /// The script reaches the moment at which the service appears or goes.
     ScriptActs(usize, u64),
@@ -120,6 +121,7 @@ impl World {
                     self.give(host, event);
                 }
             }
+            Item::LookEnds(host, incarnation, operation) => self.look_ends(host, incarnation, operation),
             Item::WriteEnds(host, generation) => self.write_ends(host, generation),
             Item::ScriptActs(host, id) => self.script_acts(host, id),
             Item::ScriptEnds(host, id) => self.script_ends(host, id),
@@ -223,7 +225,8 @@ impl World {
         let mut out = Vec::new();
         daemon.node.step(Millis(self.now), event, &mut out);
         let after = daemon.node.state();
-        self.judge.proof(index, before, after);
+        self.judge.proof(index, before, &daemon.node);
+        self.judge.explained(before, after.name(), &out);
         if let Some(line) =
             line.filter(|line| !line.starts_with("Turn") && !line.starts_with("Beat") || before != after.name())
         {
