@@ -154,7 +154,7 @@ async fn a_daemon_that_somebody_else_froze_stays_frozen() {
     let host = Host::new("true");
     let daemon = host.daemon(false);
     let found = failover_shared::process::look(daemon.pid).unwrap().unwrap();
-    failover_shared::process::signal(&found, nix::sys::signal::Signal::SIGSTOP);
+    failover_shared::process::signal(found.id, nix::sys::signal::Signal::SIGSTOP).unwrap();
     daemon.wait_for("it is frozen", |daemon| state(daemon.pid) == Some('T'));
     let (exit, _) = host.stop_here(false).await;
     assert_eq!(exit.unwrap(), Exit::Ok);

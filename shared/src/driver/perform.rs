@@ -29,8 +29,14 @@ impl Driver {
                 self.service.start(operation, epoch, resume, &evidence.to_string());
             }
             Action::Stop { operation, epoch, resume, reason } => {
-                let failed_start =
-                    matches!(self.node.state(), State::Stopping { cause: StopCause::StartFailed { .. }, .. });
+                // The start list ended half-way, so not everything can be there to be stopped.
+                let failed_start = matches!(
+                    self.node.state(),
+                    State::Stopping {
+                        cause: StopCause::StartFailed { .. } | StopCause::Overtaken | StopCause::Invariant,
+                        ..
+                    }
+                );
                 self.service.stop(operation, epoch, resume, failed_start, &reason);
             }
             Action::Balance(balance) => self.balancing.wish(balance),
