@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -223,7 +224,12 @@ async fn a_step_that_a_frozen_daemon_left_running_is_ended_before_the_stop() {
     let proof = Proof::Operator { by: "a test".into() };
     let phase = Phase::Starting { epoch: Epoch(5), attempt, proof };
     store.write(&Record { phase, ..Record::fresh(host::boot_id().unwrap()) }).unwrap();
-    let mut step = Command::new("sleep").arg("600").env("FAILOVER_STEP", "takeback-5-1").spawn().unwrap();
+    // What the engine marks a step's shell with.
+    let log = host.at("script_cfg1.log");
+    let marks = [("FAILOVER_EPOCH", "5"), ("FAILOVER_OPERATION", "takeback"), ("FAILOVER_PEER", "cfg2")];
+    let mut step = Command::new("sleep");
+    step.arg("600").envs(marks).env("FAILOVER_STEP", "1").env("FAILOVER_SCRIPT_LOG", log).process_group(0);
+    let mut step = step.spawn().unwrap();
     let pid = i32::try_from(step.id()).unwrap();
     let (exit, _) = host.stop_here(false).await;
     let left = state(pid);
