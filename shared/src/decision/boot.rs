@@ -24,7 +24,7 @@ impl Node {
         // The kernel start in which the peer was known goes on, so its silence counts from here; a passive host waits.
         self.peer.heard_at = Some(now);
         match self.record.phase.clone() {
-            Phase::Standby | Phase::Stopped { .. } => self.begin_passive(now, out),
+            Phase::Standby | Phase::Stopped { .. } => return self.begin_passive(now, out),
             Phase::Requesting(attempt) => {
                 let progress =
                     Progress { writing: None, sent: None, again_at: Some(now), peer_obeys: false, rcmd_tried: false };

@@ -32,7 +32,9 @@ const MAIL_ID: u32 = 8;
 /// When a file cannot be written.
 pub fn install(lab: &Lab) -> Result<()> {
     for host in lab.pair() {
-        host.write(CONFIG, CONFIGURATION, 0o644)?;
+        // A reader can tell by the greeting which host it was led to.
+        let text = format!("{CONFIGURATION}login_greeting = Dovecot on {} ready.\n", host.name());
+        host.write(CONFIG, &text, 0o644)?;
         let users = format!("{USER}:{{PLAIN}}{PASSWORD}\n{CANARY}:{{PLAIN}}{CANARY_PASSWORD}\n");
         host.write("/etc/failover/dovecot.users", &users, 0o644)?;
     }
