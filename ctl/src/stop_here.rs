@@ -8,24 +8,29 @@ mod held;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use failover_shared::config::{Config, load};
 use failover_shared::decision::{
     Epoch, Forced, Incarnation, Phase, Presence, Record, RequestId, Role, StopMeans, StopOutcome,
 };
-use failover_shared::script::{Environment, List, ListRun, Operation, StepAt, StepEnd, StepWitness, kill_interrupted};
+use failover_shared::script::{
+    Cancel, Contract, Direction, Environment, ListLock, ListRun, OnStepFailure, Operation, StepEvent, run_list,
+};
 use failover_shared::secret::Secret;
 use failover_shared::statement::{Statement, sign};
+use failover_shared::stop::{StopContext, StopRun};
 use failover_shared::store::{Loaded, Store, StoreError};
-use failover_shared::{host, provision, stop};
+use failover_shared::{driver, host, journal, provision, stop};
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use self::held::HeldDaemon;
 use crate::daemon::Daemon;
@@ -35,6 +40,9 @@ use crate::role;
 
 /// How often the state is read again when a daemon that was just started writes it meanwhile.
 const WRITES_MAX: u32 = 5;
+
+/// How far the daemon's journal is read back for what its steps have left.
+const JOURNAL_ENTRIES: usize = 256;
 
 /// Flags of `stop-here`.
 #[derive(Debug, clap::Args)]
@@ -76,6 +84,7 @@ struct Order<'a> {
     epoch: Epoch,
     pid_file: PathBuf,
     state_file: PathBuf,
+    journal: PathBuf,
     log: PathBuf,
 }
 
@@ -108,6 +117,7 @@ pub(crate) async fn run(
         epoch: Epoch(arguments.epoch),
         pid_file: run_dir.join(format!("{role}.pid")),
         state_file: arguments.state_dir.join(format!("{role}.state")),
+        journal: arguments.state_dir.join(format!("{role}.journal")),
         log: arguments.log_dir.join(format!("script_{}.log", config.host(role).name)),
     };
     let mut held = HeldDaemon::freeze(&order.pid_file)?;
@@ -144,20 +154,21 @@ async fn told_to_end() {
 async fn stop_and_state(order: &Order<'_>, held: &mut HeldDaemon) -> anyhow::Result<Statement> {
     let (config, host) = (order.config, &order.config.host(order.role).name);
     let boot = host::boot_id()?;
-    let (mut store, loaded) = Store::<Record>::open(&order.state_file, host, &config.name)?;
+    let (mut store, loaded) = Store::open::<Record>(&order.state_file, host, &config.name)?;
     let record = remembered(loaded, boot);
     let epoch = order.epoch.max(record.highest);
-    end_interrupted_steps(order, &record).await;
+    let (events, told) = mpsc::channel(16);
+    tokio::spawn(tell_steps(told));
+    end_interrupted_steps(order, &record, &events).await;
 
-    let service = &config.service;
-    let forced = match stop::stop_service(service, &stop_list(order, epoch), &Told).await {
+    let forced = match stop::stop_service(stop_run(order, epoch, &events)).await {
         StopOutcome::Stopped { forced, .. } => forced,
         StopOutcome::NotVerified { reason } => bail!("the stop could not be verified, so nothing is stated: {reason}"),
     };
     // A guardian may have started a new daemon meanwhile, and that one may have gone on with an interrupted start.
     if held.freeze_newcomer(&order.pid_file)? {
-        end_interrupted_steps(order, &record).await;
-        match stop::look(service).await {
+        end_interrupted_steps(order, &record, &events).await;
+        match stop::look(&config.service, &context(order, epoch)).await {
             Presence::NothingRuns => {}
             Presence::Runs(what) | Presence::CannotTell(what) => {
                 bail!("a new daemon came up during the stop, and now: {what}; nothing is stated, ask again")
@@ -186,11 +197,12 @@ fn remembered(loaded: Loaded<Record>, boot: failover_shared::decision::BootId) -
 }
 
 /// A frozen daemon's running step goes on without it: a start script could start the service behind the verification.
-async fn end_interrupted_steps(order: &Order<'_>, record: &Record) {
+/// A resumed list ends what an interrupted step left before anything else; this one has no steps besides.
+async fn end_interrupted_steps(order: &Order<'_>, record: &Record, events: &mpsc::Sender<StepEvent>) {
     let service = &order.config.service;
-    let (epoch, start, steps) = match &record.phase {
-        Phase::Starting { epoch, .. } => (*epoch, true, service.startup_scripts.len()),
-        Phase::Stopping { epoch, .. } => (*epoch, false, service.shutdown_scripts.len()),
+    let (epoch, direction, steps) = match &record.phase {
+        Phase::Starting { epoch, .. } => (*epoch, Direction::Start, service.startup_scripts.len()),
+        Phase::Stopping { epoch, .. } => (*epoch, Direction::Stop, service.shutdown_scripts.len()),
         Phase::Standby
         | Phase::Requesting(_)
         | Phase::Active { .. }
@@ -198,38 +210,71 @@ async fn end_interrupted_steps(order: &Order<'_>, record: &Record) {
         | Phase::FailedStart { .. }
         | Phase::FailedStop { .. } => return,
     };
-    let environment = environment(order, epoch, start);
     for index in 1..=u32::try_from(steps).unwrap_or(u32::MAX) {
-        kill_interrupted(&environment.marker(index), order.config.timing.kill_after).await;
+        let run = ListRun {
+            contract: Contract::ShellLine,
+            steps: Vec::new(),
+            from_step: index,
+            resumed: true,
+            direction,
+            on_step_failure: OnStepFailure::GoOn,
+            environment: environment(order, epoch, direction),
+            directory: service.directory.clone(),
+            log_file: order.log.clone(),
+            kill_after: order.config.timing.kill_after,
+            cgroup: None,
+            lock: ListLock::default(),
+            events: events.clone(),
+        };
+        run_list(run, Cancel::never()).await;
     }
 }
 
-fn stop_list(order: &Order<'_>, epoch: Epoch) -> ListRun {
-    let service = &order.config.service;
-    ListRun {
-        list: List::Stop,
-        steps: service.shutdown_scripts.clone(),
-        from: 1,
-        environment: environment(order, epoch, false),
-        directory: service.directory.clone(),
-        log: order.log.clone(),
+fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -> StopRun {
+    StopRun {
+        service: Arc::new(order.config.service.clone()),
+        context: context(order, epoch),
+        log_file: order.log.clone(),
         kill_after: order.config.timing.kill_after,
+        from_step: 1,
+        resumed: false,
+        ladder_only: false,
+        after_failed_start: false,
+        lock: ListLock::default(),
+        events: events.clone(),
     }
 }
 
-fn environment(order: &Order<'_>, epoch: Epoch, start: bool) -> Environment {
+/// What is known beside the configuration: the daemon's journal tells what its steps have left, and in which group.
+fn context(order: &Order<'_>, epoch: Epoch) -> StopContext {
+    let peer = order.config.host(order.role.peer());
+    let mut context = StopContext::new(environment(order, epoch, Direction::Stop));
+    context.peer_addresses = peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect();
+    if let (Ok(boot), Ok(entries)) = (host::boot_id(), journal::tail(&order.journal, JOURNAL_ENTRIES)) {
+        let left = driver::left_by_steps(&entries, boot);
+        context.groups = left.groups;
+        context.populated = left.populated;
+    }
+    context
+}
+
+fn environment(order: &Order<'_>, epoch: Epoch, direction: Direction) -> Environment {
     Environment {
         epoch,
         role: order.role,
-        operation: Operation::of(order.role, start),
+        operation: match direction {
+            Direction::Start => Operation::start_of(order.role),
+            Direction::Stop => Operation::stop_of(order.role),
+        },
         peer: order.config.host(order.role.peer()).name.clone(),
         reason: format!("stop-here for request {}", order.request),
+        extra: BTreeMap::new(),
     }
 }
 
 /// Makes "stopped" durable, so that a daemon that thaws or starts later finds it. Returns the epoch that is stopped.
 fn write_down(
-    store: &mut Store<Record>,
+    store: &mut Store,
     record: &Record,
     mut epoch: Epoch,
     forced: Option<&Forced>,
@@ -244,7 +289,7 @@ fn write_down(
             Ok(()) => return Ok(epoch),
             Err(StoreError::ForeignWrite { .. }) => record = remembered(store.reload()?, record.boot),
             // Frozen in the middle of a write, the daemon keeps the lock. Its guardian starts a new one.
-            Err(StoreError::Held { .. }) if held.kill() => {}
+            Err(StoreError::Locked(_)) if held.kill() => {}
             Err(error) => return Err(error).context("the service is stopped, but that could not be made durable"),
         }
     }
@@ -252,18 +297,18 @@ fn write_down(
 }
 
 /// The steps go to the error output: on the other host it is the journal that wants them.
-struct Told;
-
-impl StepWitness for Told {
-    async fn begins(&self, step: &StepAt) -> bool {
-        tell(format_args!("stop {}/{} {}", step.index, step.of, step.command));
-        true
-    }
-
-    async fn ended(&self, step: &StepAt, end: &StepEnd) {
-        let result = end.failure().unwrap_or_else(|| "exit 0".to_string());
-        let spent = Duration::from_millis(u64::try_from(end.took.as_millis()).unwrap_or(u64::MAX));
-        tell(format_args!("stop {}/{} {result} after {spent:?}", step.index, step.of));
+async fn tell_steps(mut told: mpsc::Receiver<StepEvent>) {
+    while let Some(event) = told.recv().await {
+        match event {
+            StepEvent::Before { index, of, command, gate } => {
+                tell(format_args!("stop {index}/{of} {command}"));
+                gate.open();
+            }
+            StepEvent::After { index, of, exit, duration, .. } => {
+                tell(format_args!("stop {index}/{of} {exit} after {} ms", duration.as_millis()));
+            }
+            StepEvent::Note { text } => tell(format_args!("{text}")),
+        }
     }
 }
 

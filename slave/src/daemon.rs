@@ -27,7 +27,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("the daemon did not start:\n{error}");
+            tracing::error!("the daemon did not start:\n{}", telemetry::chain(&error));
             if error.is_final() { ExitCode::from(guardian::EXIT_CONFIG) } else { ExitCode::FAILURE }
         }
     }

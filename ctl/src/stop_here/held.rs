@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use failover_shared::process::{Process, signal, with_pid};
+use failover_shared::process::{Process, look, signal};
 use nix::sys::signal::Signal;
 
 /// How long a process may take to stand still. One that waits for a disk stops when it comes back from there, before it
@@ -34,14 +34,14 @@ impl HeldDaemon {
         if self.found_frozen.as_ref() == Some(&daemon) || self.frozen.contains(&daemon) {
             return Ok(false);
         }
-        if state(daemon.pid) == Some('T') {
+        if state(daemon.id.pid) == Some('T') {
             self.found_frozen = Some(daemon);
             return Ok(true);
         }
-        signal(&daemon, Signal::SIGSTOP);
+        signal(daemon.id, Signal::SIGSTOP)?;
         self.frozen.push(daemon.clone());
         let until = Instant::now() + STANDS_STILL_WITHIN;
-        while !matches!(state(daemon.pid), Some('T') | None) && Instant::now() < until {
+        while !matches!(state(daemon.id.pid), Some('T') | None) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(true)
@@ -51,7 +51,8 @@ impl HeldDaemon {
     pub(super) fn kill(&mut self) -> bool {
         let held: Vec<Process> = self.frozen.drain(..).chain(self.found_frozen.take()).collect();
         for daemon in &held {
-            signal(daemon, Signal::SIGKILL);
+            // One that is gone already is what was wanted.
+            let _ = signal(daemon.id, Signal::SIGKILL);
         }
         !held.is_empty()
     }
@@ -60,7 +61,8 @@ impl HeldDaemon {
 impl Drop for HeldDaemon {
     fn drop(&mut self) {
         for daemon in &self.frozen {
-            signal(daemon, Signal::SIGCONT);
+            // Nothing more can be done for it here; the manual names `kill -CONT`.
+            let _ = signal(daemon.id, Signal::SIGCONT);
         }
     }
 }
@@ -77,7 +79,7 @@ fn holder(pid_file: &Path) -> std::io::Result<Option<Process>> {
     let Ok(pid) = text.trim().parse::<i32>() else { return Ok(None) };
     let locks = read_to_string("/proc/locks")?;
     let held = locks.lines().any(|line| is_lock_of(line, pid, inode));
-    Ok(with_pid(pid).filter(|_| held))
+    Ok(look(pid)?.filter(|_| held))
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 708 00:13:21352 0 EOF`

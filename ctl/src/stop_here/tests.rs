@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use failover_shared::decision::{Attempt, Evidence, Millis, Proof};
 use failover_shared::statement::{Expected, verify};
@@ -80,7 +81,7 @@ impl Host {
     }
 
     fn remembered(&self) -> Loaded<Record> {
-        Store::<Record>::open(&self.at("master.state"), "cfg1", "mail").unwrap().1
+        Store::open::<Record>(&self.at("master.state"), "cfg1", "mail").unwrap().1
     }
 
     fn is_valid(&self, line: &str) -> bool {
@@ -153,8 +154,8 @@ async fn a_silent_daemon_stands_still_during_the_stop_and_goes_on_after_it() {
 async fn a_daemon_that_somebody_else_froze_stays_frozen() {
     let host = Host::new("true");
     let daemon = host.daemon(false);
-    let found = failover_shared::process::with_pid(daemon.pid).unwrap();
-    failover_shared::process::signal(&found, nix::sys::signal::Signal::SIGSTOP);
+    let found = failover_shared::process::look(daemon.pid).unwrap().unwrap();
+    failover_shared::process::signal(found.id, nix::sys::signal::Signal::SIGSTOP).unwrap();
     daemon.wait_for("it is frozen", |daemon| state(daemon.pid) == Some('T'));
     let (exit, _) = host.stop_here(false).await;
     assert_eq!(exit.unwrap(), Exit::Ok);
@@ -177,7 +178,7 @@ async fn a_stop_that_cannot_be_verified_states_nothing_and_frees_the_daemon() {
 #[tokio::test]
 async fn a_frozen_daemon_that_keeps_the_state_locked_is_killed() {
     let host = Host::new("true");
-    drop(Store::<Record>::open(&host.at("master.state"), "cfg1", "mail").unwrap());
+    drop(Store::open::<Record>(&host.at("master.state"), "cfg1", "mail").unwrap());
     let daemon = host.daemon(true);
     let (exit, text) = host.stop_here(false).await;
     assert_eq!(exit.unwrap(), Exit::Ok);
@@ -201,7 +202,7 @@ async fn a_daemon_that_answers_keeps_the_service_unless_the_operator_insists() {
 #[tokio::test]
 async fn a_state_that_knows_a_higher_epoch_keeps_it() {
     let host = Host::new("true");
-    let (mut store, _) = Store::<Record>::open(&host.at("master.state"), "cfg1", "mail").unwrap();
+    let (mut store, _) = Store::open::<Record>(&host.at("master.state"), "cfg1", "mail").unwrap();
     let boot = host::boot_id().unwrap();
     let known =
         Record { highest: Epoch(9), owned: Epoch(9), phase: Phase::Active { epoch: Epoch(9) }, ..Record::fresh(boot) };
@@ -217,13 +218,18 @@ async fn a_state_that_knows_a_higher_epoch_keeps_it() {
 #[tokio::test]
 async fn a_step_that_a_frozen_daemon_left_running_is_ended_before_the_stop() {
     let host = Host::new("true");
-    let (mut store, _) = Store::<Record>::open(&host.at("master.state"), "cfg1", "mail").unwrap();
+    let (mut store, _) = Store::open::<Record>(&host.at("master.state"), "cfg1", "mail").unwrap();
     let request = request(REQUEST).unwrap();
     let attempt = Attempt { request, evidence: Evidence::NobodyActive, epoch: Epoch(4), began: Millis(1) };
     let proof = Proof::Operator { by: "a test".into() };
     let phase = Phase::Starting { epoch: Epoch(5), attempt, proof };
     store.write(&Record { phase, ..Record::fresh(host::boot_id().unwrap()) }).unwrap();
-    let mut step = Command::new("sleep").arg("600").env("FAILOVER_STEP", "takeback-5-1").spawn().unwrap();
+    // What the engine marks a step's shell with.
+    let log = host.at("script_cfg1.log");
+    let marks = [("FAILOVER_EPOCH", "5"), ("FAILOVER_OPERATION", "takeback"), ("FAILOVER_PEER", "cfg2")];
+    let mut step = Command::new("sleep");
+    step.arg("600").envs(marks).env("FAILOVER_STEP", "1").env("FAILOVER_SCRIPT_LOG", log).process_group(0);
+    let mut step = step.spawn().unwrap();
     let pid = i32::try_from(step.id()).unwrap();
     let (exit, _) = host.stop_here(false).await;
     let left = state(pid);

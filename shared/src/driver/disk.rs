@@ -9,12 +9,15 @@ use std::sync::mpsc as std_mpsc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Input;
-use crate::decision::{Event, OperationId, Record};
+use crate::decision::{Epoch, Event, OperationId, Record};
 use crate::journal::{Entry, Journal};
 use crate::store::{Loaded, Store, StoreError};
 
 /// How many writes may wait. A loop that has this many open is told that the next one failed.
 const WAITING_MAX: usize = 1024;
+
+/// How long the loop waits for a look at the state file after it stood still.
+const RECHECK_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The writing thread's handle.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub struct Disk {
 enum Request {
     Persist { operation: OperationId, record: Box<Record> },
     Append { entry: Box<Entry>, durable: Option<oneshot::Sender<bool>> },
-    Recheck,
+    Recheck { reply: oneshot::Sender<Option<Epoch>> },
     Tail { after: u64, count: usize, reply: oneshot::Sender<Vec<Entry>> },
 }
 
@@ -60,9 +63,12 @@ impl Disk {
         durable.await.unwrap_or(false)
     }
 
-    /// Looks whether somebody else (`stop-here`) wrote the state; if so, an input says what.
-    pub fn recheck(&self) {
-        let _ = self.requests.try_send(Request::Recheck);
+    /// Whether somebody else (`stop-here`) wrote meanwhile that the service is stopped, and up to which epoch. A disk
+    /// that does not answer within a second has nothing to say.
+    pub async fn foreign_stop(&self) -> Option<Epoch> {
+        let (reply, found) = oneshot::channel();
+        self.requests.try_send(Request::Recheck { reply }).ok()?;
+        tokio::time::timeout(RECHECK_LIMIT, found).await.ok()?.ok()?
     }
 
     /// The newest journal entries behind `after`, oldest first.
@@ -82,7 +88,11 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
                 let durable = match store.write(&record) {
                     Ok(()) => true,
                     Err(StoreError::ForeignWrite { .. }) => {
-                        take_foreign(&mut store, inputs);
+                        if let Some(epoch) = taken_over(&mut store)
+                            && inputs.blocking_send(Input::Core(Event::ForeignStop { epoch })).is_err()
+                        {
+                            return;
+                        }
                         false
                     }
                     Err(error) => {
@@ -104,11 +114,18 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
                     let _ = done.send(written.is_ok());
                 }
             }
-            Request::Recheck => match store.changed_by_other() {
-                Ok(true) => take_foreign(&mut store, inputs),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the state file cannot be looked at"),
-            },
+            Request::Recheck { reply } => {
+                let found = match store.changed_by_other() {
+                    Ok(true) => taken_over(&mut store),
+                    Ok(false) => None,
+                    Err(error) => {
+                        tracing::warn!(%error, "the state file cannot be looked at");
+                        None
+                    }
+                };
+                // The loop gave up waiting: the next write finds the same.
+                let _ = reply.send(found);
+            }
             Request::Tail { after, count, reply } => {
                 let read = if after == 0 { journal.tail(count) } else { journal.since(after, count) };
                 let entries = read.unwrap_or_else(|error| {
@@ -121,16 +138,14 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
     }
 }
 
-/// Somebody else wrote the state: only `stop-here` does, and only to say that the service is stopped.
-fn take_foreign(store: &mut Store, inputs: &mpsc::Sender<Input>) {
+/// Somebody else wrote the state: only `stop-here` does, and only to say that the service is stopped up to this epoch.
+fn taken_over(store: &mut Store) -> Option<Epoch> {
     match store.reload::<Record>() {
-        Ok(Loaded::Valid(record)) => {
-            let epoch = record.highest;
-            let _ = inputs.blocking_send(Input::Core(Event::ForeignStop { epoch }));
-        }
+        Ok(Loaded::Valid(record)) => return Some(record.highest),
         Ok(_) => tracing::error!("the state file was changed by somebody else and is not readable now"),
         Err(error) => tracing::error!(%error, "the state file was changed by somebody else and cannot be read"),
     }
+    None
 }
 
 /// Where the state and the journal of a host live.

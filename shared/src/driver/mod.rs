@@ -26,6 +26,7 @@ use crate::config::{Loaded, Problems};
 use crate::decision::{Event, Role};
 
 pub use setup::{DriverError, run};
+pub use steps::{Left, left_by_steps};
 
 /// What a daemon is started with.
 #[derive(Clone, Debug)]

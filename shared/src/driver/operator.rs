@@ -61,6 +61,10 @@ impl Driver {
     }
 
     fn order(&mut self, now: Millis, request: Request, to: AnswerTo) {
+        if to.is_gone() {
+            // Whoever asked has given up, perhaps long ago on a host that stood still; the situation is another one now.
+            return;
+        }
         let own = self.settings.role;
         let from_peer = matches!(to, AnswerTo::Peer(_));
         let host = match &request {
@@ -213,6 +217,13 @@ impl Driver {
 }
 
 impl AnswerTo {
+    fn is_gone(&self) -> bool {
+        match self {
+            AnswerTo::Operator(reply) => reply.is_closed(),
+            AnswerTo::Peer(reply) => reply.is_closed(),
+        }
+    }
+
     fn answer(self, result: Reply) {
         match (self, result) {
             (AnswerTo::Operator(reply), result) => answer(reply, result),

@@ -1,5 +1,6 @@
 //! The core's actions, carried out. Everything that may take time is handed to a task or a thread.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::turn::Driver;
@@ -8,8 +9,10 @@ use crate::balancer::Report;
 use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId, State, StopCause};
 use crate::failpoint::failpoint;
 use crate::notify::{Kind, Page as Letter};
+use crate::provision::load_pair_key;
 use crate::rcmd;
 use crate::secret::Secret;
+use crate::telemetry::chain;
 use crate::wire::Message;
 
 impl Driver {
@@ -29,8 +32,14 @@ impl Driver {
                 self.service.start(operation, epoch, resume, &evidence.to_string());
             }
             Action::Stop { operation, epoch, resume, reason } => {
-                let failed_start =
-                    matches!(self.node.state(), State::Stopping { cause: StopCause::StartFailed { .. }, .. });
+                // The start list ended half-way, so not everything can be there to be stopped.
+                let failed_start = matches!(
+                    self.node.state(),
+                    State::Stopping {
+                        cause: StopCause::StartFailed { .. } | StopCause::Overtaken | StopCause::Invariant,
+                        ..
+                    }
+                );
                 self.service.stop(operation, epoch, resume, failed_start, &reason);
             }
             Action::Balance(balance) => self.balancing.wish(balance),
@@ -132,7 +141,7 @@ impl Driver {
                 Ok(keys) => rcmd::stop_there(std::path::Path::new(rcmd::SSH), &rcmd, order, &keys)
                     .await
                     .map(|statement| (statement.epoch, statement.means, statement.forced))
-                    .map_err(|error| error.to_string()),
+                    .map_err(|error| chain(&error)),
                 Err(error) => Err(error),
             };
             let _ = inputs.send(Input::Core(Event::RcmdDone { request, result })).await;
@@ -187,11 +196,10 @@ impl Driver {
 
 /// The keys that a signed statement may be signed with: the pair's, and the old one while keys are changed.
 fn pair_keys(config: &crate::config::Config) -> Result<Vec<Secret>, String> {
-    let mut keys = vec![Secret::read(&config.security.key_file).map_err(|error| error.to_string())?];
-    if config.security.old_key_file.exists() {
-        keys.push(Secret::read(&config.security.old_key_file).map_err(|error| error.to_string())?);
-    }
-    Ok(keys)
+    let security = &config.security;
+    let old = Some(&security.old_key_file).filter(|path| path.exists());
+    let read = |path: &PathBuf| load_pair_key(path).map(|key| Secret::new(key.expose())).map_err(|error| chain(&error));
+    std::iter::once(&security.key_file).chain(old).map(read).collect()
 }
 
 fn letter_kind(kind: PageKind) -> Kind {

@@ -1,19 +1,17 @@
 //! The service of this host: looks, starts and stops, one at a time, each in a task that reports back.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::steps::{self, interrupted_at};
+use super::steps::{self, Left, interrupted_at};
 use super::{Input, Settings};
 use crate::check;
 use crate::config::{Config, Loaded};
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
-use crate::process::ProcessGroup;
 use crate::script::{
     Cancel, CancelHandle, Contract, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation,
     StepEvent, cancel, cgroup, run_list,
@@ -40,13 +38,6 @@ pub(super) struct ServiceWork {
     running: Option<CancelHandle>,
 }
 
-/// Traces of own steps in this kernel start, from the journal and from the lists run since.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Left {
-    pub(super) groups: Vec<ProcessGroup>,
-    pub(super) populated: BTreeSet<PathBuf>,
-}
-
 impl ServiceWork {
     pub(super) fn new(
         settings: &Settings,
@@ -58,7 +49,7 @@ impl ServiceWork {
     ) -> ServiceWork {
         let host = &loaded.config.host(settings.role).name;
         let log = settings.log_dir.join(format!("script_{host}.log"));
-        let left = Arc::new(Mutex::new(steps::left_in(&resume, boot)));
+        let left = Arc::new(Mutex::new(steps::left_by_steps(&resume, boot)));
         let lock = ListLock::default();
         ServiceWork { role: settings.role, boot, log, loaded, disk, inputs, resume, left, lock, running: None }
     }

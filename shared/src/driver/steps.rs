@@ -1,18 +1,27 @@
 //! Steps in the journal: written before and after each, read back after a crash.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::service::Left;
 use super::{Input, entries};
 use crate::decision::{BootId, Epoch};
 use crate::journal::Entry;
 use crate::process::ProcessGroup;
 use crate::script::{Direction, StepEvent};
+
+/// Traces of own steps in one kernel start: where a stop looks besides its conditions.
+#[derive(Clone, Debug, Default)]
+pub struct Left {
+    /// Process groups in which steps have left something running.
+    pub groups: Vec<ProcessGroup>,
+    /// Control groups in which steps have put the service.
+    pub populated: BTreeSet<PathBuf>,
+}
 
 /// A step at work, for status and progress.
 #[derive(Clone, Debug)]
@@ -123,7 +132,8 @@ pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epo
 }
 
 /// What steps of this kernel start have left running, as the journal remembers it.
-pub(super) fn left_in(journal: &[Entry], boot: BootId) -> Left {
+#[must_use]
+pub fn left_by_steps(journal: &[Entry], boot: BootId) -> Left {
     let mut left = Left::default();
     let boot = json!(boot.to_string());
     for entry in journal.iter().filter(|entry| entry.fields.get("boot") == Some(&boot)) {
@@ -170,7 +180,7 @@ mod tests {
     #[test]
     fn what_steps_left_is_remembered_within_one_kernel_start_only() {
         let journal = [populated_entry(Path::new("mail"), BOOT)];
-        assert!(left_in(&journal, BOOT).populated.contains(Path::new("mail")));
-        assert!(left_in(&journal, BootId(8 << 96)).populated.is_empty());
+        assert!(left_by_steps(&journal, BOOT).populated.contains(Path::new("mail")));
+        assert!(left_by_steps(&journal, BootId(8 << 96)).populated.is_empty());
     }
 }

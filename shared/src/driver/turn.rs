@@ -162,7 +162,7 @@ impl Driver {
             let woken = self.wait(&mut sources, asked_at, due).await;
             let now = clock::now();
             self.step(now, Event::TurnBegan);
-            self.judge_lateness(now, due);
+            self.judge_lateness(now, due).await;
             match woken {
                 Woken::Timer | Woken::Beats => {}
                 Woken::Input(Some(input)) => self.input(now, input),
@@ -198,7 +198,7 @@ impl Driver {
     }
 
     /// The loop came round later than it had asked for: it may have missed something, or the whole host stood still.
-    fn judge_lateness(&mut self, now: Millis, due: Millis) {
+    async fn judge_lateness(&mut self, now: Millis, due: Millis) {
         let late = now.since(due);
         if late > self.loop_lag || now.since(self.loop_lag_at) > Millis(10_000) {
             self.loop_lag = late;
@@ -207,9 +207,11 @@ impl Driver {
         if late < LATE_MS {
             return;
         }
-        if late >= TICK_MS {
-            // While this process stood still, stop-here may have stopped the service.
-            self.disk.recheck();
+        if late >= TICK_MS
+            // While this process stood still, stop-here may have stopped the service: known before anything else is.
+            && let Some(epoch) = self.disk.foreign_stop().await
+        {
+            self.step(now, Event::ForeignStop { epoch });
         }
         self.step(now, Event::LoopLate(late));
     }

@@ -82,7 +82,9 @@ fn a_late_loop_restarts_freshness_once_and_only_once() {
 fn silence_is_judged_only_after_every_socket_was_read() {
     let mut story = standby(slave());
     story.now += 10_000;
+    let changes = story.steps.len();
     story.tell(Event::TurnBegan).hears(Duty::Active, 1, 1).tell(Event::TurnEnded);
+    assert_eq!(story.steps.len(), changes, "not even for a moment");
     assert_eq!((story.state(), story.node.peer().2), (StateName::Standby, false));
 }
 
