@@ -323,7 +323,10 @@ impl Power {
     /// Kills the host and waits until all of it is gone: the kernel ends the first process only after all others.
     fn end(mut self) {
         let _ = kill(self.first, Signal::SIGKILL);
-        let _ = self.keeper.wait();
+        while matches!(self.keeper.try_wait(), Ok(None)) {
+            process::reap_adopted();
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

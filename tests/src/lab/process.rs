@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 /// A process of a host.
@@ -37,6 +38,22 @@ pub(super) fn of_host(first: Pid) -> Result<Vec<Process>> {
         }
     }
     Ok(found)
+}
+
+/// Collects dead processes of hosts that have become our own children: the demo adopts orphans (`PR_SET_CHILD_SUBREAPER`),
+/// and a host's first process cannot end before every process of its namespace was collected. They are told from our
+/// own children by their second number, the one in the host's namespace (proc(5), NSpid).
+pub(super) fn reap_adopted() {
+    let own = Pid::this().to_string();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        if field("PPid:") == own && field("State:").starts_with('Z') && field("NSpid:").split_whitespace().count() > 1 {
+            // Somebody else may have collected it meanwhile.
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        }
+    }
 }
 
 fn read(outside: i32, folder: PathBuf) -> Option<Process> {
