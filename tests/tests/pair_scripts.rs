@@ -78,6 +78,65 @@ fn a_service_that_cannot_be_ended_is_no_proof_and_the_slave_does_not_start() -> 
 }
 
 #[test]
+fn a_daemonised_child_that_the_stop_list_leaves_is_found_by_name_and_ended_by_the_ladder() -> Result<()> {
+    let test = "a_daemonised_child_that_the_stop_list_leaves_is_found_by_name_and_ended_by_the_ladder";
+    let setup = Setup { stopped_when: r#", NoProcess("sleep")"#, ..Setup::default() };
+    let Some(pair) = Pair::begin(test, &setup)? else { return Ok(()) };
+    scripts::write(&pair.lab.cfg1, STOP[1], bad::LEAVES_CHILD)?;
+    pair.order(Role::Slave, &["takeover"])?;
+    pair.wait_active(Role::Slave)?;
+    ensure!(pair.history(Role::Slave)?.contains("sleep"), "the acknowledgement does not name what was left");
+    let left = pair.lab.cfg1.processes()?.into_iter().filter(|process| process.name == "sleep").count();
+    assert_eq!(left, 0, "the child is still there");
+    Ok(())
+}
+
+/// A double of what `systemctl start` does: the service lives in a control group that is not ours. Ours was never
+/// populated, so its emptiness proves nothing, whatever the stop scripts say.
+#[test]
+fn a_service_outside_the_control_group_is_not_acknowledged_as_stopped() -> Result<()> {
+    let test = "a_service_outside_the_control_group_is_not_acknowledged_as_stopped";
+    let setup = Setup { only_cgroup: true, ..Setup::default() };
+    let Some(mut pair) = Pair::install(test, &setup)? else { return Ok(()) };
+    scripts::write(&pair.lab.cfg1, START[1], bad::STARTS_ELSEWHERE)?;
+    for name in STOP {
+        scripts::write(&pair.lab.cfg1, name, bad::LIES)?;
+    }
+    pair.start(Role::Master)?;
+    pair.start(Role::Slave)?;
+    pair.wait_active(Role::Master)?;
+    pair.wait_for(Role::Slave, "readiness", |status| status.not_ready.is_empty() && status.readiness_age_ms.is_some())?;
+    let watch = Watch::begin(&pair.lab)?;
+    let output = pair.ctl(Role::Slave, &["takeover", "--wait", "25s"])?;
+    ensure!(!output.status.success(), "the move is called done: {output}");
+    pair.wait_state(Role::Slave, StateName::TakeoverBlocked)?;
+    let status = pair.wait_state(Role::Master, StateName::FailedStop)?;
+    ensure!(status.way_out.contains("mail"), "the group is not named: {}", status.way_out);
+    assert_eq!(pair.scripts(Role::Slave)?, [""; 0], "the slave started beside it");
+    let verdict = watch.end()?;
+    ensure!(verdict.overlaps.is_empty(), "{verdict}");
+    Ok(())
+}
+
+/// The counterpart: in our own group it is evidence, and the ladder empties it.
+#[test]
+fn a_service_in_the_control_group_is_ended_by_it_and_acknowledged() -> Result<()> {
+    let test = "a_service_in_the_control_group_is_ended_by_it_and_acknowledged";
+    let setup = Setup { only_cgroup: true, ..Setup::default() };
+    let Some(pair) = Pair::begin(test, &setup)? else { return Ok(()) };
+    for name in STOP {
+        scripts::write(&pair.lab.cfg1, name, bad::LIES)?;
+    }
+    let watch = Watch::begin(&pair.lab)?;
+    pair.order(Role::Slave, &["takeover"])?;
+    pair.wait_active(Role::Slave)?;
+    let verdict = watch.end()?;
+    ensure!(verdict.overlaps.is_empty(), "{verdict}");
+    ensure!(pair.history(Role::Slave)?.contains("forced, step"));
+    Ok(())
+}
+
+#[test]
 fn an_automatic_start_that_fails_is_taken_back_and_pages() -> Result<()> {
     let test = "an_automatic_start_that_fails_is_taken_back_and_pages";
     let Some(pair) = Pair::begin(test, &Setup::default())? else { return Ok(()) };

@@ -33,6 +33,8 @@ pub struct Setup {
     pub more: &'static str,
     /// Post-conditions besides process, ports and mount.
     pub stopped_when: &'static str,
+    /// The service's own control group is the only evidence of a stop.
+    pub only_cgroup: bool,
 }
 
 impl Default for Setup {
@@ -44,6 +46,7 @@ impl Default for Setup {
             restart_grace: "500ms",
             more: "",
             stopped_when: "",
+            only_cgroup: false,
         }
     }
 }
@@ -74,6 +77,18 @@ impl Setup {
             String::new()
         };
         let Setup { reverse_protection, restart_grace, more, stopped_when, .. } = self;
+        let evidence = if self.only_cgroup {
+            // Neither process names nor ports: what is not in the group is not seen.
+            "cgroup: \"mail\", stopped_when: [CgroupEmpty(\"mail\")],".to_string()
+        } else {
+            format!(
+                r#"stopped_when: [
+            // A killed master process leaves children that still serve mail.
+            NoProcess("dovecot"), NoProcess("pop3-login"), NoProcess("imap-login"), NoProcess("pop3"), NoProcess("imap"),
+            NoProcess("lmtp"), PortsClosed([110, 143, 24]), NotMounted("/mail"){stopped_when}
+        ],"#
+            )
+        };
         let port = haproxy::ADMIN_PORT;
         let backends = haproxy::BACKENDS.map(|name| format!("{name:?}")).join(", ");
         let canary = dovecot::CANARY;
@@ -95,11 +110,7 @@ Pair(
     service: (
         startup_scripts: [{start}],
         shutdown_scripts: [{stop}],
-        stopped_when: [
-            // A killed master process leaves children that still serve mail.
-            NoProcess("dovecot"), NoProcess("pop3-login"), NoProcess("imap-login"), NoProcess("pop3"), NoProcess("imap"),
-            NoProcess("lmtp"), PortsClosed([110, 143, 24]), NotMounted("/mail"){stopped_when}
-        ],
+        {evidence}
         watch_processes: ["dovecot"],
     ),
     checks: [
