@@ -131,6 +131,10 @@ impl Driver {
                     if let Some(number) = value.as_u64() {
                         counters.insert(format!("{source}.{name}"), number);
                     }
+                    // Refusals are counted by kind, one level down.
+                    for (kind, number) in value.as_object().into_iter().flatten() {
+                        counters.insert(format!("{source}.{name}.{kind}"), number.as_u64().unwrap_or_default());
+                    }
                 }
             }
         }
