@@ -13,12 +13,13 @@ use failover_shared::decision::{BootId, Duty, Incarnation, Role, StateName};
 use failover_shared::key::KeyRing;
 use failover_shared::provision;
 use failover_shared::status::Status;
-use failover_shared::wire::{HeaderSource, Message};
+use failover_shared::wire::{HeaderSource, Message, PROTOCOL_VERSION};
 use failover_tests::judge::place::{finish, stand_on};
 use failover_tests::lab::{Cable, Host};
 use failover_tests::pair::{LIMIT, Pair, Setup};
 use failover_tests::wait::wait_until;
 use nix::sys::signal::Signal;
+use sha2::{Digest as _, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The port of the master's channel, and of the beats.
@@ -45,6 +46,7 @@ fn strangers_are_refused_and_counted_and_the_pair_moves_under_their_flood() -> R
     let begun = Instant::now();
 
     wrong_key(&pair, address)?;
+    long_line_of_a_key_holder(&pair, address)?;
     let flood = stand_on(&pair.lab.client, move || flood(address))?;
     let mut moves = 0;
     while moves < 2 || !flood.is_finished() {
@@ -63,7 +65,7 @@ fn strangers_are_refused_and_counted_and_the_pair_moves_under_their_flood() -> R
     ensure!(connected >= CONNECTIONS + HALF_HANDSHAKES, "the flood was no flood: {connected}");
     ensure!(counters["channel.accepted"] >= connected as u64, "not every connection was counted");
     ensure!(refused >= connected as u64, "{refused} were refused of {connected}");
-    for kind in [Refused::Key, Refused::Tls, Refused::NoRoom, Refused::HandshakeUnfinished] {
+    for kind in [Refused::Key, Refused::LongLine, Refused::Tls, Refused::NoRoom, Refused::HandshakeUnfinished] {
         let name = format!("channel.refused.{}", kind.as_str());
         ensure!(counters.get(&name).is_some_and(|count| *count > 0), "nothing was counted as {name:?}");
     }
@@ -153,6 +155,62 @@ fn wrong_key(pair: &Pair, address: SocketAddr) -> Result<()> {
     finish(work)
 }
 
+/// The proof as docs/protocol.md has it, by the key itself, and then a line without end.
+fn long_line_of_a_key_holder(pair: &Pair, address: SocketAddr) -> Result<()> {
+    const SLAVE: u8 = 2;
+    let key = provision::load_pair_key(&pair.lab.folder().join("keys").join(provision::PAIR_KEY_FILE))?;
+    let ring = KeyRing::new(key.expose(), None)?;
+    let work = stand_on(&pair.lab.client, move || {
+        let mut stream = tls(address)?;
+        let [current, old] = ring.held();
+        let mut hello = b"FOCH".to_vec();
+        hello.extend_from_slice(&PROTOCOL_VERSION.to_be_bytes());
+        hello.extend_from_slice(&[SLAVE, 0]);
+        hello.extend_from_slice(&Sha256::digest(b"lab")[..8]);
+        hello.extend_from_slice(&current.0);
+        hello.extend_from_slice(&old.0);
+        hello.extend_from_slice(&[5; 32]);
+        stream.write_all(&hello)?;
+        let mut theirs = vec![0; 1 + hello.len()];
+        stream.read_exact(&mut theirs).context("the master's greeting")?;
+
+        let end_point = stream.tls_server_end_point()?.context("no end point")?;
+        let mut signed = b"failover channel proof 1\0".to_vec();
+        signed.push(SLAVE);
+        signed.extend_from_slice(&hello);
+        signed.extend_from_slice(&theirs[1..]);
+        for part in [&b"lab"[..], &end_point] {
+            signed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            signed.extend_from_slice(part);
+        }
+        stream.write_all(&current.0)?;
+        stream.write_all(&ring.sign(current, &[&signed]).context("no key")?)?;
+        let mut accepted = [1; 1 + 4 + 32];
+        stream.read_exact(&mut accepted).context("the master's proof")?;
+        ensure!(accepted[0] == 0, "the proof was refused: {}", accepted[0]);
+
+        // The master closes the connection while this is under way.
+        let _ = stream.write_all(&long_line());
+        ensure!(stream.read(&mut [0; 64]).unwrap_or(0) == 0, "the line was answered");
+        Ok(())
+    })?;
+    finish(work)
+}
+
+fn long_line() -> Vec<u8> {
+    vec![b'x'; 1 << 20]
+}
+
+/// A TLS connection of somebody who believes every certificate.
+fn tls(address: SocketAddr) -> Result<native_tls::TlsStream<TcpStream>> {
+    let mut tls = native_tls::TlsConnector::builder();
+    let tls = tls.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true).build()?;
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    tls.connect("cfg1", stream).map_err(|error| anyhow::anyhow!("no TLS: {error}"))
+}
+
 /// Half handshakes that stay open, long lines, and connections without end; gives how many connected.
 fn flood(address: SocketAddr) -> Result<usize> {
     let mut connected = 0;
@@ -173,7 +231,7 @@ fn flood(address: SocketAddr) -> Result<usize> {
         let _ = stream.write_all(HALF_GREETING);
         held.push(stream);
     }
-    let line = vec![b'x'; 1 << 20];
+    let line = long_line();
     for _ in 0..20 {
         let Some(mut stream) = connect()? else { continue };
         stream.set_write_timeout(Some(Duration::from_secs(5)))?;
@@ -193,13 +251,8 @@ fn flood(address: SocketAddr) -> Result<usize> {
 
 /// The long line where a proof is expected, until one gets as far as that: strangers have few places.
 fn long_line_inside_tls(address: SocketAddr, line: &[u8]) -> Result<()> {
-    let mut tls = native_tls::TlsConnector::builder();
-    let tls = tls.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true).build()?;
     wait_until("a stranger's TLS handshake", LIMIT, || {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.set_write_timeout(Some(Duration::from_secs(5)))?;
-        let Ok(mut stream) = tls.connect("cfg1", stream) else { return Ok(false) };
+        let mut stream = tls(address)?;
         let _ = stream.write_all(line);
         // It is told why, or the connection is gone: nothing else comes.
         let answered = stream.read(&mut [0; 64]).unwrap_or(0);
