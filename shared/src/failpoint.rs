@@ -42,6 +42,10 @@ pub const POINTS: &[&str] = &[
     "tell-before",
     // It was told, or could not be.
     "tell-after",
+    // The stop by the second way is decided, and not yet asked for.
+    "rcmd-before",
+    // Its statement has come, or it failed; the core was not told.
+    "rcmd-after",
     // A person's command is for the peer, and not yet passed on.
     "order-before",
     // The peer has answered it; the person was not told.

@@ -9,6 +9,7 @@ use failover_shared::decision::{Role, StateName, Verdict};
 use failover_shared::failpoint::POINTS;
 use failover_tests::judge::actives::Watch;
 use failover_tests::lab::service::scripts::{self, START, STOP, bad};
+use failover_tests::lab::service::ssh;
 use failover_tests::pair::{LIMIT, Pair, Setup};
 use failover_tests::program::program;
 use failover_tests::wait::{wait_for, wait_until};
@@ -79,6 +80,9 @@ const KILLS: &[Kill] = {
     ]
 };
 
+/// Where a daemon dies that stops a frozen host's service by ssh.
+const SECOND_WAY: [&str; 2] = ["rcmd-before", "rcmd-after"];
+
 /// The file on the host that says where its daemon dies.
 const ARMED: &str = "/var/log/armed";
 /// A guardian waits longer after each death; a new one begins again.
@@ -105,17 +109,28 @@ fn the_slaves_daemon_may_die_at_any_point_second_half() -> Result<()> {
 }
 
 #[test]
+fn the_slaves_daemon_may_die_while_it_stops_the_master_by_the_second_way() -> Result<()> {
+    die_on_the_second_way("the_slaves_daemon_may_die_while_it_stops_the_master_by_the_second_way", Role::Slave)
+}
+
+#[test]
+fn the_masters_daemon_may_die_while_it_stops_the_slave_by_the_second_way() -> Result<()> {
+    die_on_the_second_way("the_masters_daemon_may_die_while_it_stops_the_slave_by_the_second_way", Role::Master)
+}
+
+#[test]
 fn every_point_in_the_sources_is_listed_and_has_a_run() -> Result<()> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?.join("shared/src");
     let mut called = BTreeSet::new();
     calls(&sources, &mut called)?;
     let listed: BTreeSet<String> = POINTS.iter().map(|point| (*point).to_owned()).collect();
     assert_eq!(called, listed, "left: called in the sources; right: listed in failpoint::POINTS");
-    let run: BTreeSet<String> = KILLS.iter().map(|(_, point, _)| (*point).to_owned()).collect();
+    let run: BTreeSet<String> = KILLS.iter().map(|(_, point, _)| *point).chain(SECOND_WAY).map(str::to_owned).collect();
     assert_eq!(run, listed, "left: has a run; right: listed in failpoint::POINTS");
     for (part, point, hit) in KILLS {
         println!("{part:?}: {point}, hit {hit}, on both hosts");
     }
+    println!("The second way: {}, on both hosts", SECOND_WAY.join(", "));
     Ok(())
 }
 
@@ -156,6 +171,38 @@ fn die_everywhere(test: &str, victim: Role, half: usize) -> Result<()> {
     let verdict = watch.end()?;
     ensure!(verdict.overlaps.is_empty(), "{verdict}\n{}", scene.pair.story());
     println!("{verdict}");
+    Ok(())
+}
+
+/// The other host's daemon is frozen, its service runs on: the victim stops it by ssh, and dies before or after that.
+fn die_on_the_second_way(test: &str, victim: Role) -> Result<()> {
+    let setup = Setup { rcmd: true, reverse_protection: true, ..Setup::default() };
+    let Some(pair) = Pair::install(test, &setup)? else { return Ok(()) };
+    let mut scene = Scene { pair, victim, deaths: 0 };
+    let frozen = victim.peer();
+    let _sshd = ssh::start(scene.pair.host(frozen))?;
+    scene.pair.start_with_kill_points(victim, ARMED)?;
+    scene.pair.start(frozen)?;
+    let mut active = scene.settled()?;
+    let watch = Watch::begin(&scene.pair.lab)?;
+    for point in SECOND_WAY {
+        if active == victim {
+            active = scene.run(active, None)?;
+        }
+        ensure!(active == frozen, "the service is not where it was sent");
+        let armed = scene.pair.host(victim).on_disk(ARMED);
+        std::fs::write(&armed, format!("{point}:1"))?;
+        scene.pair.signal_daemon(frozen, Signal::SIGSTOP)?;
+        let reached = wait_until("the daemon's death", LIMIT, || Ok(!armed.exists()));
+        reached.with_context(|| format!("{point}\n{}", scene.pair.story()))?;
+        scene.pair.wait_active(victim).with_context(|| point)?;
+        scene.pair.wait_readable()?;
+        scene.pair.signal_daemon(frozen, Signal::SIGCONT)?;
+        active = scene.settled().with_context(|| point)?;
+        ensure!(active == victim, "{point}: the thawed host took the service back\n{}", scene.pair.story());
+    }
+    let verdict = watch.end()?;
+    ensure!(verdict.overlaps.is_empty(), "{verdict}\n{}", scene.pair.story());
     Ok(())
 }
 

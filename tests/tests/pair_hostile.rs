@@ -99,6 +99,9 @@ fn recorded_beats_keep_nobody_alive_and_an_impostor_is_not_believed() -> Result<
         status.peer.silent && count(status, "beats.old") > 0
     })?;
 
+    // The words by which the other test knows that nobody was taken for silent.
+    ensure!(pair.history(Role::Master)?.contains("PeerSilent"));
+
     // And to a daemon that was started since: it has never heard the slave, and does not now.
     let pid = daemon(&pair, Role::Master)?;
     pair.signal_daemon(Role::Master, Signal::SIGKILL)?;

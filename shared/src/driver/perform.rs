@@ -131,6 +131,7 @@ impl Driver {
         let Some(rcmd) = self.loaded.config.rcmd.clone() else { return };
         let inputs = self.inputs.clone();
         let (config, role) = (self.loaded.clone(), self.settings.role);
+        failpoint("rcmd-before");
         tokio::spawn(async move {
             let order = rcmd::StopOrder {
                 pair: &config.config.name,
@@ -146,6 +147,7 @@ impl Driver {
                     .map_err(|error| chain(&error)),
                 Err(error) => Err(error),
             };
+            failpoint("rcmd-after");
             let _ = inputs.send(Input::Core(Event::RcmdDone { request, result })).await;
         });
     }
