@@ -126,12 +126,8 @@ impl Driver {
             ("beats", serde_json::to_value(self.heartbeat.counters())),
         ];
         for (source, snapshot) in sources {
-            if let Ok(serde_json::Value::Object(fields)) = snapshot {
-                for (name, value) in fields {
-                    if let Some(number) = value.as_u64() {
-                        counters.insert(format!("{source}.{name}"), number);
-                    }
-                }
+            if let Ok(snapshot) = snapshot {
+                flatten(source, &snapshot, &mut counters);
             }
         }
         counters
@@ -140,5 +136,17 @@ impl Driver {
     pub(super) fn status_json(&self, now: Millis) -> serde_json::Value {
         // A status is plain data; should it ever not be, the reader sees null instead of losing the daemon.
         serde_json::to_value(self.status(now)).unwrap_or_default()
+    }
+}
+
+/// Numbers by dotted names.
+fn flatten(name: &str, value: &serde_json::Value, into: &mut BTreeMap<String, u64>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                flatten(&format!("{name}.{field}"), value, into);
+            }
+        }
+        other => into.extend(other.as_u64().map(|number| (name.to_string(), number))),
     }
 }
