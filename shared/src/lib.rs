@@ -6,6 +6,8 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod check;
+#[cfg(feature = "acting")]
 pub mod config;
 #[cfg(feature = "acting")]
 pub mod wire;
