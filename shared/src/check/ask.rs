@@ -1,6 +1,6 @@
 //! One round of any check, under its time limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ pub struct Asker {
     /// Read once, so that a round does not wait for a disk; forgotten when the server refuses one, so that a changed file
     /// is read again.
     passwords: Mutex<BTreeMap<PathBuf, Password>>,
+    /// Servers that refused the canary's login and have not let it in since.
+    refused_at: Mutex<BTreeSet<IpAddr>>,
     /// Made at the first use: OpenSSL's context costs more memory than all checks together.
     connector: OnceLock<TlsConnector>,
 }
@@ -38,6 +40,9 @@ impl fmt::Debug for Asker {
         f.debug_struct("Asker").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
+
+/// The step of a round that had no password to send.
+const NO_PASSWORD: &str = "password";
 
 /// A round that an operator asked for.
 #[derive(Clone, Debug)]
@@ -54,7 +59,7 @@ impl Asker {
     /// `directory` is where relative commands start; `load` reads password files.
     #[must_use]
     pub fn new(directory: PathBuf, load: PasswordLoader) -> Asker {
-        Asker { directory, load, passwords: Mutex::default(), connector: OnceLock::new() }
+        Asker { directory, load, passwords: Mutex::default(), refused_at: Mutex::default(), connector: OnceLock::new() }
     }
 
     /// One round with a transcript, for an operator; it feeds no verdict. Ends within the check's time limit. Dropping the
@@ -78,10 +83,16 @@ impl Asker {
     ) -> Result<Duration, CheckFailure> {
         let began = Instant::now();
         let round = self.unlimited_round(&check.probe, vantage, target, record);
-        match tokio::time::timeout(check.timeout, round).await {
+        let result = match tokio::time::timeout(check.timeout, round).await {
             Ok(Ok(())) => Ok(began.elapsed()),
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(record.out_of_time(check.timeout)),
+        };
+        match &check.probe {
+            Probe::Pop3(mail) | Probe::Imap(mail) => {
+                self.after_login(mail, address_of(mail, vantage, target).ip(), result)
+            }
+            Probe::Port { .. } | Probe::Command(_) => result,
         }
     }
 
@@ -100,8 +111,7 @@ impl Asker {
                 let stream = port::connect(address_of(mail, vantage, target), record).await?;
                 let expect = mail.expect.as_deref();
                 let request = pop3::Request { user: &mail.user, password: &password, encryption, expect };
-                let result = pop3::dialogue(stream, &request, record).await.map(drop);
-                self.forget_refused(mail, result)
+                pop3::dialogue(stream, &request, record).await.map(drop)
             }
             Probe::Imap(mail) => {
                 let password = self.password(mail)?;
@@ -109,8 +119,7 @@ impl Asker {
                 let stream = port::connect(address_of(mail, vantage, target), record).await?;
                 let expect = mail.expect.as_deref();
                 let request = imap::Request { user: &mail.user, password: &password, encryption, expect };
-                let result = imap::dialogue(stream, &request, record).await;
-                self.forget_refused(mail, result)
+                imap::dialogue(stream, &request, record).await
             }
             Probe::Command(step) => command::run(step, &self.directory, record).await,
         }
@@ -123,16 +132,43 @@ impl Asker {
         }
         // The canary's account is at fault, not the service: the same class as a refused login.
         let password = (self.load)(&mail.password_file)
-            .map_err(|why| CheckFailure::new(Symptom::LoginRefused, "password", why))?;
+            .map_err(|why| CheckFailure::new(Symptom::LoginRefused, NO_PASSWORD, why))?;
         passwords.insert(mail.password_file.clone(), password.clone());
         Ok(password)
     }
 
-    fn forget_refused(&self, mail: &MailProbe, result: Result<(), CheckFailure>) -> Result<(), CheckFailure> {
-        if matches!(&result, Err(failure) if failure.symptom == Symptom::LoginRefused) {
-            self.passwords.lock().unwrap_or_else(PoisonError::into_inner).remove(&mail.password_file);
+    /// What a login says about the account.
+    ///
+    /// A server delays its answers to someone whose password it has just refused (Dovecot: `auth_failure_delay`, and a
+    /// penalty for the address on top, together beyond 4 s), so a wrong password is seen once as refused and from then on as
+    /// silence. That silence is still the account's matter: until the canary is let in again it counts as refused, or a
+    /// forgotten password change would move the mail. What else is wrong shows at every other step and check.
+    fn after_login<T>(
+        &self,
+        mail: &MailProbe,
+        server: IpAddr,
+        result: Result<T, CheckFailure>,
+    ) -> Result<T, CheckFailure> {
+        let mut refused_at = self.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(passed) => {
+                refused_at.remove(&server);
+                Ok(passed)
+            }
+            Err(failure) if failure.symptom == Symptom::LoginRefused => {
+                self.passwords.lock().unwrap_or_else(PoisonError::into_inner).remove(&mail.password_file);
+                if failure.at != NO_PASSWORD {
+                    refused_at.insert(server);
+                }
+                Err(failure)
+            }
+            Err(failure) if is_silent_login(&failure) && refused_at.contains(&server) => {
+                let detail =
+                    format!("{}; the server refused this login before and delays its answers since", failure.detail);
+                Err(CheckFailure { symptom: Symptom::LoginRefused, detail, ..failure })
+            }
+            Err(failure) => Err(failure),
         }
-        result
     }
 
     fn encryption(&self, tls: MailTls) -> Result<Encryption<'_>, CheckFailure> {
@@ -151,6 +187,11 @@ impl Asker {
         let made = connector().map_err(|error| CheckFailure::new(Symptom::Stale, "tls", error.to_string()))?;
         Ok(self.connector.get_or_init(|| made))
     }
+}
+
+/// The server took the password and said nothing: POP3's step is `pass`, IMAP's `login`.
+fn is_silent_login(failure: &CheckFailure) -> bool {
+    failure.symptom == Symptom::TimedOut && matches!(failure.at, "pass" | "login")
 }
 
 /// Where a mail check connects to.

@@ -185,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let line = format!("sleep 1000 & echo $! > {}; wait", file.display());
-        let failure = run_line(&line, Duration::from_millis(300)).await.unwrap_err();
+        let failure = run_line(&line, Duration::from_secs(1)).await.unwrap_err();
         assert_eq!(failure.symptom, Symptom::TimedOut);
         let pid = pid_in(&file).await;
         assert!(is_gone(pid).await, "the grandchild {pid} lives on");

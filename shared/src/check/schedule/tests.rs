@@ -107,7 +107,7 @@ async fn a_round_asked_for_gives_up_the_one_that_runs() {
 #[tokio::test]
 async fn a_round_has_a_limit() {
     let server = Scripted::start(vec![Act::Hang]).await;
-    let hung = Check { timeout: Duration::from_millis(100), ..check("pop3", Probe::Pop3(mail(server.address.port()))) };
+    let hung = Check { timeout: Duration::from_secs(1), ..check("pop3", Probe::Pop3(mail(server.address.port()))) };
     let (sender, mut reports) = mpsc::channel(4);
     let _checks = Checks::start(vec![local(hung)], &asker(), &clock(), &sender);
     let failure = next(&mut reports).await.result.unwrap_err();
@@ -160,4 +160,29 @@ async fn a_password_that_cannot_be_read_is_the_canarys_matter() {
     let failure = asker.run(&check, Vantage::Local, [127, 0, 0, 1].into()).await.result.unwrap_err();
     assert_eq!((failure.symptom, failure.at), (Symptom::LoginRefused, "password"));
     assert!(failure.detail.contains("canary.pass"), "{failure}");
+}
+
+#[tokio::test]
+async fn silence_after_a_refused_login_is_the_canarys_matter_until_it_is_let_in() {
+    let silent = Scripted::start(vec![say("+OK\r\n"), Act::Hear("USER"), say("+OK\r\n"), Act::Hang]).await;
+    let refusing = Scripted::start(vec![say("+OK\r\n"), Act::Hear("USER"), say("-ERR [AUTH]\r\n")]).await;
+    let letting_in = Scripted::start(mailbox()).await;
+    let mute = Scripted::start(vec![Act::Hang]).await;
+    let asker = asker();
+    let story = [
+        ("nothing is known yet", &silent, Err(Symptom::TimedOut)),
+        ("refused", &refusing, Err(Symptom::LoginRefused)),
+        ("delayed", &silent, Err(Symptom::LoginRefused)),
+        ("and again", &silent, Err(Symptom::LoginRefused)),
+        ("silent before the login", &mute, Err(Symptom::TimedOut)),
+        ("let in", &letting_in, Ok(())),
+        ("silent without a reason", &silent, Err(Symptom::TimedOut)),
+    ];
+    for (name, server, wanted) in story {
+        let is_silent = std::ptr::eq(server, &silent) || std::ptr::eq(server, &mute);
+        let timeout = if is_silent { Duration::from_secs(1) } else { LIMIT };
+        let check = Check { timeout, ..check("pop3", Probe::Pop3(mail(server.address.port()))) };
+        let result = asker.run(&check, Vantage::Local, server.address.ip()).await.result;
+        assert_eq!(result.as_ref().map(|_| ()).map_err(|failure| failure.symptom), wanted, "{name}: {result:?}");
+    }
 }
