@@ -263,6 +263,8 @@ async fn a_dialogue_can_be_held_over_memory() {
     server.write_all(answers.as_bytes()).await.unwrap();
     let password = Password::new("p");
     let request = Request { user: "u", password: &password, encryption: Encryption::None, expect: Some("hi") };
-    let result = dialogue(client, &request, &mut Record::brief()).await;
+    let mut record = Record::brief();
+    let held = tokio::time::timeout(Duration::from_secs(10), dialogue(client, &request, &mut record));
+    let result = held.await.expect("the dialogue never ended");
     assert_eq!(result.map(|dialogue| dialogue.message_bytes), Ok(4));
 }
