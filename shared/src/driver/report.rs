@@ -56,9 +56,18 @@ impl Driver {
             }),
             last_reason: self.facts.last_reason.clone(),
             pages_waiting: self.pager.status().waiting as u64,
-            troubles: self.troubles.values().cloned().collect(),
+            troubles: self.troubles.values().cloned().chain(self.canary_trouble()).collect(),
             counters: self.counters(),
         }
+    }
+
+    /// A refused login of the canary is no failure of the service, but somebody has to look at the account.
+    fn canary_trouble(&self) -> Option<String> {
+        let refused = self.watch.login_refused();
+        (!refused.is_empty()).then(|| {
+            let checks = refused.join(", ");
+            format!("the login of check {checks} is refused, so it says nothing about the service: is its password file right?")
+        })
     }
 
     /// The state's way out, with this pair's own words where a person has to type them.

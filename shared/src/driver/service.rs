@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::disk::Disk;
 use super::steps::{self, Left, interrupted_at};
 use super::{Input, Settings};
-use crate::check;
+use crate::check::{Record, Vantage};
 use crate::config::{Config, Loaded};
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
@@ -185,9 +185,10 @@ impl ServiceWork {
 async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutcome {
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
+    let asker = super::watch::asker(config);
     for one in &config.checks {
         loop {
-            let failure = match check::run_once(one, target, &config.service.directory).await.result {
+            let failure = match asker.round(one, Vantage::Local, target, &mut Record::brief()).await {
                 Ok(_) => break,
                 // The canary's password says nothing about the service.
                 Err(failure) if failure.symptom == crate::decision::Symptom::LoginRefused => break,

@@ -248,7 +248,7 @@ impl Driver {
             }
             Input::Core(event) => self.step(now, event),
             Input::Check(report) => {
-                for event in self.watch.report(now, report, &self.disk) {
+                for event in self.watch.report(now, &report, &self.disk) {
                     self.step(now, event);
                 }
             }
@@ -259,7 +259,6 @@ impl Driver {
             }
             Input::Balancer(report) => self.balancer_reported(now, report),
             Input::Step(step) => self.step_progress(now, step),
-            Input::AskChecks => self.watch.ask_now(),
             Input::PeerKeys(keys) => self.facts.peer_keys = Some(keys),
             Input::Reloaded(result) => self.reloaded(now, *result),
         }
@@ -332,7 +331,7 @@ impl Driver {
     /// Checks begin and end with the duties; what they say may in turn change the state.
     fn follow(&mut self, now: Millis) {
         let mut events = self.watch.follow(now, &self.node, &self.loaded);
-        events.extend(self.watch.changes(now));
+        events.extend(self.watch.timer(now, &self.disk));
         for event in events {
             self.step(now, event);
         }
