@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Input;
 use crate::check::ReferencePoint;
-use crate::config::Config;
+use crate::config::{Balancer, Config, Reference};
 use crate::decision::{Event, Role};
 
 /// Between two rounds while all is well.
@@ -20,7 +20,8 @@ const TENSE: Duration = Duration::from_millis(500);
 /// Asks round after round. Owns nothing; stopping it anywhere loses one round.
 pub(super) async fn watch(config: Arc<Config>, role: Role, tense: Arc<AtomicBool>, inputs: mpsc::Sender<Input>) {
     let address = config.host(role).address;
-    let points: Vec<ReferencePoint> = config.references.iter().cloned().map(ReferencePoint::new).collect();
+    let points: Vec<ReferencePoint> =
+        config.references.iter().cloned().chain(balancer(&config)).map(ReferencePoint::new).collect();
     loop {
         let answers = futures_util::future::join_all(points.iter().map(ReferencePoint::answers)).await;
         let answering = u8::try_from(answers.iter().filter(|answer| **answer).count()).unwrap_or(u8::MAX);
@@ -32,6 +33,16 @@ pub(super) async fn watch(config: Arc<Config>, role: Role, tense: Arc<AtomicBool
         let pause = if tense.load(Ordering::Relaxed) { TENSE } else { CALM };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The balancer's own address, which is a reference point by itself where it has one.
+fn balancer(config: &Config) -> Option<Reference> {
+    let address = match &config.balancer {
+        Balancer::HaProxy { socket, .. } => socket,
+        Balancer::Alteon { address, .. } => address,
+        Balancer::None | Balancer::Command { .. } => return None,
+    };
+    address.parse().ok().map(Reference::Tcp)
 }
 
 /// Whether the interface that carries `address` has a carrier. Where that cannot be told it counts as up: doubt needs a

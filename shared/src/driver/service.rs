@@ -172,11 +172,10 @@ impl ServiceWork {
 
     fn context(&self, environment: Environment) -> StopContext {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let peer = self.loaded.config.host(self.role.peer());
         let mut context = StopContext::new(environment);
         context.groups = left.groups;
         context.populated = left.populated;
-        context.peer_addresses = peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect();
+        context.peer_addresses = self.loaded.config.peer_addresses(self.role);
         context
     }
 }

@@ -33,7 +33,10 @@ pub(super) struct Watch {
     local: Option<Lookout>,
     /// The peer's service, directly and through the balancer.
     remote: Option<Lookout>,
+    /// The peer is silent: the reference points are asked more often.
     tense: Arc<AtomicBool>,
+    /// Nothing of the service should be running here.
+    idle: Arc<AtomicBool>,
     lookouts: Vec<JoinHandle<()>>,
     state_dir: std::path::PathBuf,
 }
@@ -56,6 +59,7 @@ impl Watch {
             local: None,
             remote: None,
             tense: Arc::default(),
+            idle: Arc::default(),
             lookouts: Vec::new(),
             state_dir: settings.state_dir.clone(),
         };
@@ -68,7 +72,8 @@ impl Watch {
             task.abort();
         }
         let config = Arc::new(loaded.config.clone());
-        let ready = readiness::watch(config.clone(), self.state_dir.clone(), self.inputs.clone());
+        let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
+        let ready = readiness::watch(config.clone(), self.role, self.state_dir.clone(), idle, inputs);
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }
@@ -84,6 +89,7 @@ impl Watch {
         let mut events = Vec::new();
         let (beat, _, silent) = node.peer();
         self.tense.store(silent, Ordering::Relaxed);
+        self.idle.store(matches!(node.state(), State::Standby | State::Suspect { .. }), Ordering::Relaxed);
         let active = matches!(node.state(), State::Active { .. });
         match (active, self.local.is_some()) {
             (true, false) => self.local = Some(self.lookout(now, loaded, true)),
