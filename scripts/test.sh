@@ -104,7 +104,7 @@ section "Purity of the decision core"
 check_purity
 section "Clippy"
 cargo clippy --locked --workspace --all-targets -- -D warnings
-section "Binaries"
-cargo build --locked --workspace --bins
+section "Binaries, with kill points and without"
+scripts/build-failpoints.sh
 section "Tests"
 run_tests

@@ -1,12 +1,15 @@
 //! Places at which a test can end the process as a power cut would: with `SIGKILL`, in the middle of the work.
 //!
-//! `FAILOVER_FAILPOINT=script-before:2` ends the process when it reaches `script-before` for the second time. Only
-//! builds with the feature `failpoints` look at the variable; in all others [`failpoint`] is an empty function. With
-//! `FAILOVER_FAILPOINT_MARK=file` it happens only while that file does not exist, and leaves it.
+//! `FAILOVER_FAILPOINT` names a file. While that file says `script-before:2`, the daemon ends when it reaches
+//! `script-before` for the second time, and the file is gone: a daemon that is started again must not die at the same
+//! place for ever, and the test sees that it came there. Only builds with the feature `failpoints` look at the variable;
+//! in all others [`failpoint`] is an empty function.
 
 /// Every place there is. A test runs once for each, so a place that is not named here would never be tried; reaching
 /// an unnamed one ends a test build.
 pub const POINTS: &[&str] = &[
+    // The step is next; its entry is not yet in the journal.
+    "entry-before",
     // The step's entry is durable; the step does not run yet.
     "script-before",
     // The step runs.
@@ -35,45 +38,49 @@ pub const POINTS: &[&str] = &[
     "answer-before",
     // The answer is sent.
     "answer-after",
+    // The peer is to hear of a takeover, of a withdrawal, or that it should start; nothing is sent yet.
+    "tell-before",
+    // It was told, or could not be.
+    "tell-after",
+    // A person's command is for the peer, and not yet passed on.
+    "order-before",
+    // The peer has answered it; the person was not told.
+    "order-after",
+    // The balancer is about to be told.
+    "balancer-before",
+    // It was told; what it says now was not read back.
+    "balancer-after",
 ];
 
-/// Ends the process here if `FAILOVER_FAILPOINT` says so.
+/// Ends the process here if the file says so.
 #[cfg(not(any(test, feature = "failpoints")))]
 #[inline(always)]
 pub fn failpoint(_point: &str) {}
 
-/// Ends the process here if `FAILOVER_FAILPOINT` says so.
+/// Ends the process here if the file says so.
 #[cfg(any(test, feature = "failpoints"))]
 pub fn failpoint(point: &str) {
-    use std::collections::BTreeMap;
     use std::sync::{Mutex, PoisonError};
 
-    static HITS: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
+    /// Two threads must not count the same hit.
+    static COUNTING: Mutex<()> = Mutex::new(());
 
     assert!(POINTS.contains(&point), "the kill point {point:?} is missing in failpoint::POINTS");
-    let Ok(wanted) = std::env::var("FAILOVER_FAILPOINT") else { return };
-    let Some((name, number)) = wanted.split_once(':') else { return };
+    let Some(file) = std::env::var_os("FAILOVER_FAILPOINT") else { return };
+    let _counting = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = std::fs::read_to_string(&file).unwrap_or_default();
+    let Some((name, hits)) = wanted.trim().split_once(':') else { return };
     if name != point {
         return;
     }
-    let hit = {
-        let mut hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = hits.entry(point.to_owned()).or_insert(0);
-        *hit += 1;
-        *hit
-    };
-    if number.parse() == Ok(hit) {
-        // A daemon that is started again must not die at the same place for ever.
-        if let Some(mark) = std::env::var_os("FAILOVER_FAILPOINT_MARK") {
-            if std::path::Path::new(&mark).exists() {
-                return;
-            }
-            let _ = std::fs::write(&mark, point);
-        }
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
-        loop {
-            std::thread::park();
-        }
+    if let Some(left) = hits.parse::<u32>().ok().filter(|hits| *hits > 1) {
+        let _ = std::fs::write(&file, format!("{name}:{}", left - 1));
+        return;
+    }
+    let _ = std::fs::remove_file(&file);
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+    loop {
+        std::thread::park();
     }
 }
 
@@ -95,17 +102,20 @@ mod tests {
 
     #[test]
     fn a_process_dies_at_the_named_hit_of_the_named_point_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("armed");
         let run = |wanted: &str| {
+            std::fs::write(&file, wanted).unwrap();
             let output = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "failpoint::tests::reaches_one_point_three_times", "--nocapture"])
-                .env("FAILOVER_FAILPOINT", wanted)
+                .env("FAILOVER_FAILPOINT", &file)
                 .output()
                 .unwrap();
             let passed = String::from_utf8_lossy(&output.stdout).matches("passed ").count();
-            (output.status.signal(), passed)
+            (output.status.signal(), passed, file.exists())
         };
-        assert_eq!(run("script-before:2"), (Some(9), 1));
-        assert_eq!(run("script-before:4"), (None, 3));
-        assert_eq!(run("script-after:1"), (None, 3));
+        assert_eq!(run("script-before:2"), (Some(9), 1, false));
+        assert_eq!(run("script-before:4"), (None, 3, true));
+        assert_eq!(run("script-after:1"), (None, 3, true));
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::{BalancerError, Device, View, Wanted};
 use crate::decision::{Epoch, Role};
+use crate::failpoint::failpoint;
 
 /// The first pause after a failed try; it doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -213,7 +214,9 @@ impl<D: Device> Task<D> {
         for wanted in [Wanted::Down, Wanted::Drain, Wanted::Up] {
             for host in [Role::Master, Role::Slave] {
                 if wish.host(host) == wanted && !self.wishes.has_changed().unwrap_or(true) {
+                    failpoint("balancer-before");
                     self.device.set(host, wanted, wish.epoch).await?;
+                    failpoint("balancer-after");
                 }
             }
         }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Input;
 use crate::decision::{Epoch, Event, OperationId, Record};
+use crate::failpoint::failpoint;
 use crate::journal::{Entry, Journal};
 use crate::store::{Loaded, Store, StoreError};
 
@@ -105,6 +106,9 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
                 }
             }
             Request::Append { entry, durable } => {
+                if durable.is_some() {
+                    failpoint("entry-before");
+                }
                 let written = journal.append(&entry, durable.is_some());
                 if let Err(error) = &written {
                     tracing::warn!(%error, "a journal entry was lost");

@@ -11,6 +11,7 @@ use crate::channel::Replies;
 use crate::config::Probe;
 use crate::control::{Asked, Reply, Request};
 use crate::decision::{Command, Event, Millis, Role};
+use crate::failpoint::failpoint;
 use crate::wire::Message;
 
 /// How long the peer may take to answer a question passed on.
@@ -190,12 +191,14 @@ impl Driver {
         let peer = self.peer.clone();
         let name = self.loaded.config.host(self.settings.role.peer()).name.clone();
         tokio::spawn(async move {
+            failpoint("order-before");
             let answered = match peer.request(message, PEER_LIMIT, None).await {
                 Ok(Message::Reply { body }) => Ok(body),
                 Ok(Message::Error { text }) => Err(text),
                 Ok(_) => Err(format!("{name} answered something else than asked")),
                 Err(error) => Err(format!("{name} could not be asked: {error}")),
             };
+            failpoint("order-after");
             answer(reply, answered);
         });
     }

@@ -118,10 +118,12 @@ impl Driver {
     /// Something the peer ought to hear; it learns the same from the beats if this is lost.
     fn tell_peer(&self, message: Message) {
         let peer = self.peer.clone();
+        failpoint("tell-before");
         tokio::spawn(async move {
             if let Err(error) = peer.request(message, Duration::from_secs(5), None).await {
                 tracing::debug!(%error, "the peer was not told");
             }
+            failpoint("tell-after");
         });
     }
 

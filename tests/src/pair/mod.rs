@@ -4,6 +4,7 @@ mod setup;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 
 use crate::lab::service::{haproxy, scripts};
 use crate::lab::{Host, Lab, Output, Running};
-use crate::program::program;
+use crate::program::{program, program_with_kill_points};
 use crate::wait::wait_for;
 
 pub use setup::{Proofs, Setup};
@@ -80,10 +81,22 @@ impl Pair {
     /// # Errors
     /// When it cannot be started.
     pub fn start_with(&mut self, role: Role, environment: &[(&str, &str)]) -> Result<()> {
-        let binary = program(&format!("failover-{role}"))?.display().to_string();
+        self.launch(role, program(&format!("failover-{role}"))?, environment)
+    }
+
+    /// Starts a host's daemon with kill points; it looks at `file` on its host (`failover_shared::failpoint`).
+    ///
+    /// # Errors
+    /// When it cannot be started, or was not built.
+    pub fn start_with_kill_points(&mut self, role: Role, file: &str) -> Result<()> {
+        let binary = program_with_kill_points(&format!("failover-{role}"))?;
+        self.launch(role, binary, &[("FAILOVER_FAILPOINT", file)])
+    }
+
+    fn launch(&mut self, role: Role, binary: PathBuf, environment: &[(&str, &str)]) -> Result<()> {
         let mut argv = vec!["env".to_string()];
         argv.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
-        argv.push(binary);
+        argv.push(binary.display().to_string());
         let running = self.host(role).spawn(&argv)?;
         self.daemons.insert(role, running);
         Ok(())

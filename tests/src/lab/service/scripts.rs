@@ -52,7 +52,8 @@ setsid -f sh -c 'echo 0 > /sys/fs/cgroup/elsewhere/cgroup.procs; exec dovecot -F
 pub fn install(host: &Host) -> Result<()> {
     let bodies = [
         (START[0], "mountpoint -q /mail || mount --bind /store /mail\n"),
-        (START[1], "dovecot -c /etc/failover/dovecot.conf\n"),
+        // A step that was interrupted by the daemon's death runs again: started already is what was wanted.
+        (START[1], "pidof dovecot >/dev/null || dovecot -c /etc/failover/dovecot.conf\n"),
         (START[2], "exit 0\n"),
         (STOP[0], "exit 0\n"),
         // Stopped already is what was wanted: stop scripts can be run twice.
