@@ -1,6 +1,8 @@
 //! A daemon is killed at every point of its work, on both hosts: the pair ends with one active host, and only the step
 //! that was interrupted may run twice.
 
+#![allow(clippy::print_stdout, reason = "what was killed where, for the one who reads a failed run")]
+
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 
