@@ -247,9 +247,8 @@ fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -
 
 /// What is known beside the configuration: the daemon's journal tells what its steps have left, and in which group.
 fn context(order: &Order<'_>, epoch: Epoch) -> StopContext {
-    let peer = order.config.host(order.role.peer());
     let mut context = StopContext::new(environment(order, epoch, Direction::Stop));
-    context.peer_addresses = peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect();
+    context.peer_addresses = order.config.peer_addresses(order.role);
     if let (Ok(boot), Ok(entries)) = (host::boot_id(), journal::tail(&order.journal, JOURNAL_ENTRIES)) {
         let left = driver::left_by_steps(&entries, boot);
         context.groups = left.groups;

@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the demo stand on: a lab of hosts in namespaces, real mail servers and a real balancer in
 //! it, and judges that know nothing of the code under test.
 
+pub mod bench;
 pub mod demo;
 pub mod judge;
 pub mod lab;

@@ -10,9 +10,9 @@ use failover_tests::pair::{LIMIT, Pair, Setup};
 use failover_tests::wait::wait_until;
 use nix::sys::signal::Signal;
 
-/// How many moves: 10, or what FAILOVER_MOVES says (`scripts/test.sh --long`: 50).
+/// How many moves: 10, or 50 for `scripts/test.sh --long`.
 fn moves() -> usize {
-    std::env::var("FAILOVER_MOVES").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+    if std::env::var_os("FAILOVER_LONG").is_some() { 50 } else { 10 }
 }
 
 #[test]

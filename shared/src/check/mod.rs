@@ -1,64 +1,39 @@
-//! Health questions, asked as a user would: ports, the whole POP3 dialogue, IMAP, a command.
+//! Health questions: is the service there, and does it answer as a user would read it?
+//!
+//! - [`Asker`] holds one round of any check and says how it went, with a transcript if one is wanted.
+//! - [`Checks`] runs rounds on a beat, one small task a check, and sends a [`Report`] for each.
+//! - [`Tallies`] turns reports into verdicts (by [`crate::decision::Tally`]) and into rows for the status screen.
+//! - [`ProcessWatch`] sees a service's main process die within a millisecond.
+//! - [`ReferencePoint`] asks the places that tell a host whether it is itself cut off.
+//!
+//! Nothing here decides anything, and nothing here can block the loop: each round has a limit and a bound on what it reads.
 
+mod ask;
 mod command;
 mod failure;
 mod imap;
-mod limited;
-mod pop3;
+mod lines;
+pub mod pop3;
 mod port;
 mod process;
+mod record;
 mod reference;
 mod schedule;
+mod search;
+mod secret;
+mod tallies;
 mod tls;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::time::{Duration, Instant};
-
+pub use ask::{Asker, PasswordLoader, Run};
 pub use failure::CheckFailure;
-pub use pop3::{Dialogue, dialogue};
-pub use process::watch_process;
-pub use reference::reference_answers;
-pub use schedule::{Checks, Report, Scheduled, Vantage};
+pub use pop3::Dialogue;
+pub use process::{Death, ProcessWatch, WatchError};
+pub use record::{Record, StepLatency};
+pub use reference::ReferencePoint;
+pub use schedule::{Checks, Clock, Report, ScheduledCheck, Vantage};
+pub use secret::Password;
+pub use tallies::{Change, Row, Tallies};
+pub use tls::{Encryption, TlsSetupError, connector};
 
-use crate::config::{Check, Probe};
-use crate::decision::Symptom;
-
-/// One round of a check.
-#[derive(Debug)]
-pub struct Round {
-    /// How long it took, or how it failed.
-    pub result: Result<Duration, CheckFailure>,
-    /// What was said, line by line, for `failoverctl`; never a password.
-    pub transcript: Vec<String>,
-}
-
-/// Asks once, within the check's time. `directory`: where a command starts.
-pub async fn run_once(check: &Check, target: IpAddr, directory: &Path) -> Round {
-    let port = match &check.probe {
-        Probe::Port { port } => *port,
-        Probe::Pop3(mail) | Probe::Imap(mail) => mail.port,
-        Probe::Command(_) => 0,
-    };
-    run_at(check, SocketAddr::new(target, port), directory).await
-}
-
-/// The same at another address, for example the balancer's.
-pub async fn run_at(check: &Check, address: SocketAddr, directory: &Path) -> Round {
-    let began = Instant::now();
-    let mut transcript = Vec::new();
-    let ask = async {
-        match &check.probe {
-            Probe::Port { .. } => port::connect(address).await.map(drop),
-            Probe::Pop3(mail) => pop3::ask(mail, address, &mut transcript).await,
-            Probe::Imap(mail) => imap::ask(mail, address, &mut transcript).await,
-            Probe::Command(step) => command::ask(step, directory).await,
-        }
-    };
-    let answered = tokio::time::timeout(check.timeout, ask).await;
-    let result = answered.unwrap_or_else(|_| {
-        let said = format!("no full answer within {:?}", check.timeout);
-        Err(CheckFailure { symptom: Symptom::TimedOut, at: "the dialogue", detail: said })
-    });
-    Round { result: result.map(|()| began.elapsed()), transcript }
-}
+#[cfg(test)]
+mod scripted;

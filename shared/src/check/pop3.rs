@@ -1,205 +1,269 @@
-//! The POP3 dialogue as a reader holds it (RFC 1939; STLS: RFC 2595): greeting, login, STAT, RETR, QUIT.
+//! The POP3 dialogue, as a user's mail program holds it: greeting, `STLS`, `USER`, `PASS`, `STAT`, `RETR`, `QUIT`.
 //!
-//! An own client: the dialogue is what this program is about, and it must bound what it reads, undo dot-stuffing, and
-//! refuse bytes that came before a TLS handshake.
+//! Own client: it is the heart of the mission and small, and no library does STLS and removes dot-stuffing. Sources: RFC 1939
+//! (protocol), RFC 2449 and 3206 (response codes), RFC 2595 (STLS). Generic over the stream, so a dialogue can be held over
+//! memory, TCP or TLS.
 
-use std::net::SocketAddr;
+mod message;
+mod reply;
 
-use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use std::fmt;
+use std::time::Duration;
 
-use super::{CheckFailure, port, tls};
-use crate::config::{MailProbe, MailTls};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::message::{Message, Progress};
+use self::reply::Reply;
+use super::failure::{CheckFailure, printable};
+use super::lines::{LineError, Lines};
+use super::record::{Record, StepLatency};
+use super::secret::Password;
+use super::tls::{Encryption, handshake};
 use crate::decision::Symptom;
-use crate::provision::load_secret;
 
-/// RFC 1939 allows 512 bytes a reply; servers are chattier, attackers much more.
-const LINE_BYTES_MAX: u64 = 8 * 1024;
-/// A message is read up to here; what lies behind proves nothing more.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-const LINES_MAX: usize = 100_000;
+/// The most that is read of a message; then the connection is closed, and what was read counts.
+pub const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What a whole dialogue found.
+/// What a dialogue needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The canary's user name.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a Password,
+    /// Whether and how the connection is encrypted.
+    pub encryption: Encryption<'a>,
+    /// Text that the newest message must hold.
+    pub expect: Option<&'a str>,
+}
+
+/// A dialogue that went well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialogue {
+    /// Each step and how long it took, in order.
+    pub steps: Vec<StepLatency>,
     /// Messages in the mailbox.
     pub messages: u64,
-    /// Size of the newest message as read.
-    pub bytes: usize,
-    /// SHA-256 of it; zeros for an empty mailbox.
-    pub digest: [u8; 32],
+    /// Bytes of the message that were read, without the stuffing.
+    pub message_bytes: u64,
+    /// SHA-256 of those bytes; of nothing if the mailbox is empty.
+    pub sha256: [u8; 32],
+    /// The message was longer than [`MESSAGE_BYTES_MAX`] and was not read to its end.
+    pub truncated: bool,
 }
 
-/// Asks a server at `address` as the probe says.
-pub(super) async fn ask(mail: &MailProbe, address: SocketAddr, said: &mut Vec<String>) -> Result<(), CheckFailure> {
-    let password = password(mail)?;
-    let stream = port::connect(address).await?;
-    match mail.tls {
-        MailTls::None => dialogue(stream, &mail.user, &password, mail.expect.as_deref(), said).await,
-        MailTls::Implicit => {
-            dialogue(tls::wrap(stream).await?, &mail.user, &password, mail.expect.as_deref(), said).await
-        }
-        MailTls::StartTls => {
-            let mut plain = Pop3::new(stream, said);
-            plain.reply("greeting").await?;
-            plain.command("STLS", "STLS").await?;
-            let stream = plain.into_inner()?;
-            let mut secure = Pop3::new(tls::wrap(stream).await?, said);
-            secure.session(&mail.user, &password, mail.expect.as_deref()).await
-        }
+impl Dialogue {
+    /// All steps together.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.steps.iter().map(|step| step.latency).sum()
     }
-    .map(drop)
 }
 
-/// The password of a mail check.
+impl fmt::Display for Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} messages, {} bytes read, {} ms", self.messages, self.message_bytes, self.latency().as_millis())
+    }
+}
+
+/// Holds one dialogue over a connected stream. It has no time limit of its own: drop the future, and the stream is closed;
+/// `record` then tells the step.
+///
+/// The newest message is the one with the highest number. An empty mailbox passes after `STAT` when no text is expected:
+/// login and mailbox work, and nobody may have sent the canary a message yet. With a text it is a wrong answer.
 ///
 /// # Errors
-/// When the file is missing or open to others: the asker cannot ask, which is not the service's fault.
-pub(super) fn password(mail: &MailProbe) -> Result<zeroize::Zeroizing<String>, CheckFailure> {
-    let unusable = |detail: String| CheckFailure { symptom: Symptom::LoginRefused, at: "the password file", detail };
-    let secret = load_secret(&mail.password_file).map_err(|error| unusable(error.to_string()))?;
-    let text = secret.expose_text().ok_or_else(|| unusable("it does not hold text".into()))?;
-    Ok(zeroize::Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_string()))
+/// [`CheckFailure`] with the step at which it failed.
+pub async fn dialogue<S>(stream: S, request: &Request<'_>, record: &mut Record) -> Result<Dialogue, CheckFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match request.encryption {
+        Encryption::None => {
+            let mut talk = Talk { lines: Lines::new(stream), request, record };
+            talk.greeting().await?;
+            talk.session().await
+        }
+        Encryption::Implicit(connector) => {
+            let stream = handshake(stream, connector, record).await?;
+            let mut talk = Talk { lines: Lines::new(stream), request, record };
+            talk.greeting().await?;
+            talk.session().await
+        }
+        Encryption::StartTls(connector) => {
+            let mut talk = Talk { lines: Lines::new(stream), request, record };
+            talk.greeting().await?;
+            talk.command("stls", "STLS", "STLS").await?;
+            let stream = talk.lines.into_stream().map_err(|early| {
+                let detail = format!("{early} bytes came in plain text after STLS was agreed: refused");
+                talk.record.failure(Symptom::WrongAnswer, detail)
+            })?;
+            let stream = handshake(stream, connector, talk.record).await?;
+            // RFC 2595 §4: the server does not greet again.
+            Talk { lines: Lines::new(stream), request, record: talk.record }.session().await
+        }
+    }
 }
 
-/// The whole dialogue on an open connection. An empty mailbox passes when nothing is expected in it.
-///
-/// # Errors
-/// The step at which it failed, and how.
-pub async fn dialogue<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    user: &str,
-    password: &str,
-    expect: Option<&str>,
-    said: &mut Vec<String>,
-) -> Result<Dialogue, CheckFailure> {
-    let mut pop3 = Pop3::new(stream, said);
-    pop3.reply("greeting").await?;
-    pop3.session(user, password, expect).await
+/// A dialogue in progress on one stream.
+struct Talk<'a, S> {
+    lines: Lines<S>,
+    request: &'a Request<'a>,
+    record: &'a mut Record,
 }
 
-struct Pop3<'a, S> {
-    stream: BufReader<S>,
-    said: &'a mut Vec<String>,
-}
-
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Pop3<'a, S> {
-    fn new(stream: S, said: &'a mut Vec<String>) -> Pop3<'a, S> {
-        Pop3 { stream: BufReader::new(stream), said }
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
+    async fn greeting(&mut self) -> Result<(), CheckFailure> {
+        self.record.begin("greeting");
+        self.reply().await?;
+        self.record.end();
+        Ok(())
     }
 
-    async fn session(&mut self, user: &str, password: &str, expect: Option<&str>) -> Result<Dialogue, CheckFailure> {
-        if user.contains(['\r', '\n']) || password.contains(['\r', '\n']) {
-            let detail = "user or password holds a line break".to_string();
-            return Err(CheckFailure { symptom: Symptom::LoginRefused, at: "login", detail });
-        }
-        self.login("USER", &format!("USER {user}"), &format!("USER {user}")).await?;
-        self.login("PASS", &format!("PASS {password}"), "PASS ****").await?;
-        let stat = self.command("STAT", "STAT").await?;
-        let messages: u64 = stat
-            .split_whitespace()
-            .nth(1)
-            .and_then(|count| count.parse().ok())
-            .ok_or_else(|| CheckFailure::wrong("STAT", &stat))?;
-        let found = if messages == 0 {
-            Dialogue { messages, bytes: 0, digest: [0; 32] }
-        } else {
-            self.command("RETR", &format!("RETR {messages}")).await?;
-            let message = self.message().await?;
-            if let Some(text) = expect
-                && !contains(&message, text.as_bytes())
-            {
-                let detail = format!("the newest message does not hold {text:?}");
-                return Err(CheckFailure { symptom: Symptom::WrongAnswer, at: "RETR", detail });
-            }
-            Dialogue { messages, bytes: message.len(), digest: Sha256::digest(&message).into() }
+    /// From login to QUIT.
+    async fn session(mut self) -> Result<Dialogue, CheckFailure> {
+        self.login().await?;
+        let messages = self.stat().await?;
+        let message = match messages {
+            0 => self.no_message()?,
+            newest => self.retrieve(newest).await?,
         };
-        if let (0, Some(text)) = (messages, expect) {
-            let detail = format!("the mailbox is empty, but a message with {text:?} is expected");
-            return Err(CheckFailure { symptom: Symptom::WrongAnswer, at: "STAT", detail });
+        if !message.truncated() {
+            self.quit().await?;
         }
-        self.command("QUIT", "QUIT").await?;
-        Ok(found)
-    }
-
-    async fn login(&mut self, at: &'static str, line: &str, shown: &str) -> Result<(), CheckFailure> {
-        self.send(at, line, shown).await?;
-        self.reply(at).await.map(drop).map_err(|failure| match failure.symptom {
-            Symptom::WrongAnswer if failure.detail.contains("-ERR") => {
-                CheckFailure { symptom: Symptom::LoginRefused, ..failure }
-            }
-            _ => failure,
+        Ok(Dialogue {
+            steps: self.record.steps().to_vec(),
+            messages,
+            message_bytes: message.bytes(),
+            truncated: message.truncated(),
+            sha256: message.sha256(),
         })
     }
 
-    async fn command(&mut self, at: &'static str, line: &str) -> Result<String, CheckFailure> {
-        self.send(at, line, line).await?;
-        self.reply(at).await
-    }
-
-    async fn send(&mut self, at: &'static str, line: &str, shown: &str) -> Result<(), CheckFailure> {
-        self.said.push(format!("> {shown}"));
-        let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
-        let io = |error: std::io::Error| CheckFailure::io(at, &error);
-        self.stream.write_all(line.as_bytes()).await.map_err(io)?;
-        self.stream.flush().await.map_err(io)
-    }
-
-    /// A status line that begins with `+OK`.
-    async fn reply(&mut self, at: &'static str) -> Result<String, CheckFailure> {
-        let line = self.line(at).await?;
-        let text = String::from_utf8_lossy(&line).trim_end().to_string();
-        self.said.push(format!("< {}", text.chars().take(200).collect::<String>()));
-        if text == "+OK" || text.starts_with("+OK ") { Ok(text) } else { Err(CheckFailure::wrong(at, &text)) }
-    }
-
-    /// A line with its end.
-    async fn line(&mut self, at: &'static str) -> Result<Vec<u8>, CheckFailure> {
-        let mut line = Vec::new();
-        let mut limited = (&mut self.stream).take(LINE_BYTES_MAX);
-        limited.read_until(b'\n', &mut line).await.map_err(|error| CheckFailure::io(at, &error))?;
-        if line.ends_with(b"\n") {
-            return Ok(line);
+    async fn login(&mut self) -> Result<(), CheckFailure> {
+        let Request { user, password, .. } = *self.request;
+        self.record.begin("user");
+        // A line end in a name would be a command of its own.
+        if [user, password.expose()].iter().any(|text| text.contains(['\r', '\n', '\0'])) {
+            let detail = "the user name or the password of the check holds a line end: correct the configuration";
+            return Err(self.record.failure(Symptom::LoginRefused, detail));
         }
-        let (symptom, detail) = if line.len() as u64 >= LINE_BYTES_MAX {
-            (Symptom::WrongAnswer, format!("a line longer than {LINE_BYTES_MAX} bytes"))
-        } else {
-            (Symptom::Closed, "the server closed the connection".to_string())
+        let command = format!("USER {user}");
+        self.command("user", &command, &command).await?;
+        let command = zeroize::Zeroizing::new(format!("PASS {}", password.expose()));
+        self.command("pass", &command, "PASS ****").await?;
+        Ok(())
+    }
+
+    async fn stat(&mut self) -> Result<u64, CheckFailure> {
+        let reply = self.command("stat", "STAT", "STAT").await?;
+        reply::message_count(&reply).ok_or_else(|| {
+            let detail = format!("STAT was answered by \"{}\"", self.shown(&reply));
+            self.record.failure(Symptom::WrongAnswer, detail)
+        })
+    }
+
+    fn no_message(&mut self) -> Result<Message, CheckFailure> {
+        match self.request.expect {
+            None => Ok(Message::new(None)),
+            Some(_) => {
+                let detail = "the mailbox is empty, and the check expects a text in its newest message";
+                Err(self.record.failure(Symptom::WrongAnswer, detail))
+            }
+        }
+    }
+
+    async fn retrieve(&mut self, number: u64) -> Result<Message, CheckFailure> {
+        let command = format!("RETR {number}");
+        self.ask("retr", &command, &command).await?;
+        self.reply().await?;
+        let mut message = Message::new(self.request.expect);
+        loop {
+            let chunk = match self.lines.chunk().await {
+                Ok(chunk) => chunk,
+                Err(error) => return Err(self.broken(&error)),
+            };
+            let (progress, taken) = message.push(chunk);
+            self.lines.consume(taken);
+            match progress {
+                Progress::More => {}
+                Progress::Complete | Progress::TooLong => break,
+            }
+        }
+        self.record.remark(|| format!("{} bytes of message {number}", message.bytes()));
+        if !message.has_expected() {
+            let where_looked =
+                if message.truncated() { "the first MiB of the newest message" } else { "the newest message" };
+            let detail = format!("{where_looked} does not hold the expected text");
+            return Err(self.record.failure(Symptom::WrongAnswer, detail));
+        }
+        self.record.end();
+        Ok(message)
+    }
+
+    /// QUIT wants an answer, but a server that just closes is forgiven: the mail has been read.
+    async fn quit(&mut self) -> Result<(), CheckFailure> {
+        match self.command("quit", "QUIT", "QUIT").await {
+            Ok(_) => {}
+            Err(CheckFailure { symptom: Symptom::Closed, .. }) => {
+                self.record.remark(|| "closed without an answer".into());
+                self.record.end();
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// One command and its answer, as one step. `shown` is what the transcript gets.
+    async fn command(&mut self, step: &'static str, command: &str, shown: &str) -> Result<Vec<u8>, CheckFailure> {
+        self.ask(step, command, shown).await?;
+        let reply = self.reply().await?;
+        self.record.end();
+        Ok(reply)
+    }
+
+    async fn ask(&mut self, step: &'static str, command: &str, shown: &str) -> Result<(), CheckFailure> {
+        self.record.begin(step);
+        self.record.sent(shown);
+        // In one write: two packets would wait for each other (Nagle and delayed acknowledgement).
+        let line = zeroize::Zeroizing::new(format!("{command}\r\n"));
+        match self.lines.send(line.as_bytes()).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    /// The text of a `+OK`; everything else is a failure.
+    async fn reply(&mut self) -> Result<Vec<u8>, CheckFailure> {
+        let line = match self.lines.line().await {
+            Ok(line) => line,
+            Err(error) => return Err(self.broken(&error)),
         };
-        Err(CheckFailure { symptom, at, detail })
-    }
-
-    /// A multi-line answer up to the single dot, dot-stuffing undone (RFC 1939, section 3).
-    async fn message(&mut self) -> Result<Vec<u8>, CheckFailure> {
-        let mut message = Vec::new();
-        for _ in 0..LINES_MAX {
-            let line = self.line("RETR").await?;
-            if line == b".\r\n" || line == b".\n" {
-                self.said.push(format!("< ({} bytes of message)", message.len()));
-                return Ok(message);
+        self.record.received(&line, self.request.password);
+        match reply::parse(&line) {
+            Some(Reply::Ok(text)) => Ok(text.to_vec()),
+            Some(Reply::Refused { code, .. }) => {
+                let symptom = reply::symptom_of_refusal(self.record.step(), code);
+                Err(self.record.failure(symptom, format!("the server said \"{}\"", self.shown(&line))))
             }
-            message.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
-            if message.len() > MESSAGE_BYTES_MAX {
-                break;
+            None => {
+                let detail = format!("no POP3 answer: \"{}\"", self.shown(&line));
+                Err(self.record.failure(Symptom::WrongAnswer, detail))
             }
         }
-        let detail = format!("a message longer than {MESSAGE_BYTES_MAX} bytes: give the canary a short one");
-        Err(CheckFailure { symptom: Symptom::WrongAnswer, at: "RETR", detail })
     }
 
-    /// The connection, to be wrapped in TLS. Bytes that are already here were sent in plain text and would be taken for
-    /// the protected session's (RFC 2595; the STARTTLS injection of CVE-2011-0411).
-    fn into_inner(self) -> Result<S, CheckFailure> {
-        if self.stream.buffer().is_empty() {
-            return Ok(self.stream.into_inner());
+    fn broken(&self, error: &LineError) -> CheckFailure {
+        match error {
+            LineError::Io(error) => CheckFailure::of_io(self.record.step(), error),
+            LineError::Ended => self.record.failure(Symptom::Closed, error.to_string()),
+            LineError::TooLong => self.record.failure(Symptom::WrongAnswer, error.to_string()),
         }
-        let detail = "the server sent more before the TLS handshake".to_string();
-        Err(CheckFailure { symptom: Symptom::WrongAnswer, at: "STLS", detail })
     }
-}
 
-fn contains(message: &[u8], text: &[u8]) -> bool {
-    text.is_empty() || message.windows(text.len()).any(|window| window == text)
+    fn shown(&self, line: &[u8]) -> String {
+        self.request.password.mask(printable(line))
+    }
 }
 
 #[cfg(test)]

@@ -70,6 +70,13 @@ impl Config {
         }
     }
 
+    /// Every fixed address of the other host than the one with `role`.
+    #[must_use]
+    pub fn peer_addresses(&self, role: Role) -> Vec<IpAddr> {
+        let peer = self.host(role.peer());
+        peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect()
+    }
+
     /// The role of the host called `name`, by full name or by its part before the first dot.
     #[must_use]
     pub fn role_of(&self, name: &str) -> Option<Role> {

@@ -5,6 +5,7 @@
 mod action;
 mod attempt;
 mod boot;
+mod combined;
 mod command;
 mod event;
 mod facts;
@@ -26,6 +27,7 @@ mod turn;
 mod types;
 
 pub use action::{Action, Balance, Note, Page, PageKind};
+pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
@@ -33,7 +35,7 @@ pub use policy::Policy;
 pub use record::{Attempt, Phase, Proof, Record, StopCause};
 pub use rule::Rule;
 pub use state::{Progress, State, StateName};
-pub use tally::{Tally, combine};
+pub use tally::{Tally, TallyAction, TallyEvent, TallyRules};
 pub use timer::Timer;
 pub use types::{
     BootId, Epoch, Forced, Incarnation, Millis, OperationId, Presence, RequestId, Role, StartOutcome, StopMeans,

@@ -57,8 +57,6 @@ pub(crate) enum Input {
     Balancer(balancer::Report),
     /// A script step began or ended.
     Step(steps::StepProgress),
-    /// A round of every running check is wanted now.
-    AskChecks,
     /// The peer's digests of single configuration keys.
     PeerKeys(BTreeMap<String, u64>),
     /// The configuration was read again.

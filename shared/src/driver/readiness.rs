@@ -1,22 +1,38 @@
 //! "Would a take-over work now?", asked all the time on the host that might have to do it.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::Input;
 use crate::config::{Config, Postcondition};
-use crate::decision::Event;
+use crate::decision::{Epoch, Event, Presence, Role};
+use crate::script::{Environment, Operation};
+use crate::stop::{self, StopContext};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
+/// Every so many looks, the processes and ports of this host are looked at too: that costs more.
+const PRESENCE_EVERY: u32 = 3;
 /// A look that takes longer has itself become the reason: some path hangs.
 const LOOK_LIMIT: Duration = Duration::from_secs(4);
 
-/// Looks again and again until dropped by its task's abort; stopping it anywhere loses one look.
-pub(super) async fn watch(config: std::sync::Arc<Config>, state_dir: PathBuf, inputs: mpsc::Sender<Input>) {
+/// Looks again and again until its task is aborted; stopping it anywhere loses one look. `idle`: nothing of the service
+/// should be running here.
+pub(super) async fn watch(
+    config: Arc<Config>,
+    role: Role,
+    state_dir: PathBuf,
+    idle: Arc<AtomicBool>,
+    inputs: mpsc::Sender<Input>,
+) {
+    let mut runs_here = None;
+    let mut rounds = 0_u32;
     let mut interval = tokio::time::interval(EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -24,7 +40,13 @@ pub(super) async fn watch(config: std::sync::Arc<Config>, state_dir: PathBuf, in
         let (asked, folder) = (config.clone(), state_dir.clone());
         // Paths on a hanging store would hold up the loop, so a thread looks and may be left behind.
         let look = tokio::task::spawn_blocking(move || reasons(&asked, &folder));
-        let reasons = match tokio::time::timeout(LOOK_LIMIT, look).await {
+        if !idle.load(Ordering::Relaxed) {
+            runs_here = None;
+        } else if rounds.is_multiple_of(PRESENCE_EVERY) {
+            runs_here = running_here(&config, role).await;
+        }
+        rounds = rounds.wrapping_add(1);
+        let mut reasons = match tokio::time::timeout(LOOK_LIMIT, look).await {
             Ok(Ok(reasons)) => reasons,
             Ok(Err(_)) => vec!["the look at the scripts ended early".to_string()],
             Err(_) => {
@@ -37,9 +59,31 @@ pub(super) async fn watch(config: std::sync::Arc<Config>, state_dir: PathBuf, in
                 continue;
             }
         };
+        reasons.extend(runs_here.clone());
         if inputs.send(Input::Core(Event::Readiness(reasons))).await.is_err() {
             return;
         }
+    }
+}
+
+/// A service that somebody else started on the stand-by would meet the one that a take-over starts.
+async fn running_here(config: &Config, role: Role) -> Option<String> {
+    let environment = Environment {
+        epoch: Epoch(0),
+        role,
+        operation: Operation::stop_of(role),
+        peer: config.host(role.peer()).name.clone(),
+        reason: "a look".into(),
+        extra: BTreeMap::new(),
+    };
+    let mut context = StopContext::new(environment);
+    context.peer_addresses = config.peer_addresses(role);
+    match stop::look(&config.service, &context).await {
+        Presence::NothingRuns => None,
+        Presence::Runs(what) => {
+            Some(format!("something of the service runs here, which nobody of the pair started: {what}"))
+        }
+        Presence::CannotTell(what) => Some(format!("it cannot be told whether the service runs here: {what}")),
     }
 }
 

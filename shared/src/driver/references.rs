@@ -8,26 +8,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Input;
-use crate::check::reference_answers;
-use crate::config::Config;
+use crate::check::ReferencePoint;
+use crate::config::{Balancer, Config, Reference};
 use crate::decision::{Event, Role};
 
 /// Between two rounds while all is well.
 const CALM: Duration = Duration::from_secs(5);
 /// Between two rounds while the peer is silent.
 const TENSE: Duration = Duration::from_millis(500);
-/// How long one reference point may take.
-const LIMIT: Duration = Duration::from_secs(1);
 
 /// Asks round after round. Owns nothing; stopping it anywhere loses one round.
 pub(super) async fn watch(config: Arc<Config>, role: Role, tense: Arc<AtomicBool>, inputs: mpsc::Sender<Input>) {
     let address = config.host(role).address;
+    let points: Vec<ReferencePoint> =
+        config.references.iter().cloned().chain(balancer(&config)).map(ReferencePoint::new).collect();
     loop {
-        let mut answering = 0_u8;
-        for reference in &config.references {
-            answering = answering.saturating_add(u8::from(reference_answers(reference, LIMIT).await));
-        }
-        let of = u8::try_from(config.references.len()).unwrap_or(u8::MAX);
+        let answers = futures_util::future::join_all(points.iter().map(ReferencePoint::answers)).await;
+        let answering = u8::try_from(answers.iter().filter(|answer| **answer).count()).unwrap_or(u8::MAX);
+        let of = u8::try_from(points.len()).unwrap_or(u8::MAX);
         let event = Event::References { answering, of, link_up: link_is_up(address) };
         if inputs.send(Input::Core(event)).await.is_err() {
             return;
@@ -35,6 +33,16 @@ pub(super) async fn watch(config: Arc<Config>, role: Role, tense: Arc<AtomicBool
         let pause = if tense.load(Ordering::Relaxed) { TENSE } else { CALM };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The balancer's own address, which is a reference point by itself where it has one.
+fn balancer(config: &Config) -> Option<Reference> {
+    let address = match &config.balancer {
+        Balancer::HaProxy { socket, .. } => socket,
+        Balancer::Alteon { address, .. } => address,
+        Balancer::None | Balancer::Command { .. } => return None,
+    };
+    address.parse().ok().map(Reference::Tcp)
 }
 
 /// Whether the interface that carries `address` has a carrier. Where that cannot be told it counts as up: doubt needs a

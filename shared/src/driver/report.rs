@@ -56,9 +56,18 @@ impl Driver {
             }),
             last_reason: self.facts.last_reason.clone(),
             pages_waiting: self.pager.status().waiting as u64,
-            troubles: self.troubles.values().cloned().collect(),
+            troubles: self.troubles.values().cloned().chain(self.canary_trouble()).collect(),
             counters: self.counters(),
         }
+    }
+
+    /// A refused login of the canary is no failure of the service, but somebody has to look at the account.
+    fn canary_trouble(&self) -> Option<String> {
+        let refused = self.watch.login_refused();
+        (!refused.is_empty()).then(|| {
+            let checks = refused.join(", ");
+            format!("the login of check {checks} is refused, so it says nothing about the service: is its password file right?")
+        })
     }
 
     /// The state's way out, with this pair's own words where a person has to type them.
@@ -126,16 +135,8 @@ impl Driver {
             ("beats", serde_json::to_value(self.heartbeat.counters())),
         ];
         for (source, snapshot) in sources {
-            if let Ok(serde_json::Value::Object(fields)) = snapshot {
-                for (name, value) in fields {
-                    if let Some(number) = value.as_u64() {
-                        counters.insert(format!("{source}.{name}"), number);
-                    }
-                    // Refusals are counted by kind, one level down.
-                    for (kind, number) in value.as_object().into_iter().flatten() {
-                        counters.insert(format!("{source}.{name}.{kind}"), number.as_u64().unwrap_or_default());
-                    }
-                }
+            if let Ok(snapshot) = snapshot {
+                flatten(source, &snapshot, &mut counters);
             }
         }
         counters
@@ -144,5 +145,17 @@ impl Driver {
     pub(super) fn status_json(&self, now: Millis) -> serde_json::Value {
         // A status is plain data; should it ever not be, the reader sees null instead of losing the daemon.
         serde_json::to_value(self.status(now)).unwrap_or_default()
+    }
+}
+
+/// Numbers by dotted names.
+fn flatten(name: &str, value: &serde_json::Value, into: &mut BTreeMap<String, u64>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                flatten(&format!("{name}.{field}"), value, into);
+            }
+        }
+        other => into.extend(other.as_u64().map(|number| (name.to_string(), number))),
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::disk::Disk;
 use super::steps::{self, Left, interrupted_at};
 use super::{Input, Settings};
-use crate::check;
+use crate::check::{Record, Vantage};
 use crate::config::{Config, Loaded};
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
@@ -172,11 +172,10 @@ impl ServiceWork {
 
     fn context(&self, environment: Environment) -> StopContext {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let peer = self.loaded.config.host(self.role.peer());
         let mut context = StopContext::new(environment);
         context.groups = left.groups;
         context.populated = left.populated;
-        context.peer_addresses = peer.heartbeat.iter().copied().chain([peer.address, peer.service_address]).collect();
+        context.peer_addresses = self.loaded.config.peer_addresses(self.role);
         context
     }
 }
@@ -185,9 +184,10 @@ impl ServiceWork {
 async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutcome {
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
+    let asker = super::watch::asker(config);
     for one in &config.checks {
         loop {
-            let failure = match check::run_once(one, target, &config.service.directory).await.result {
+            let failure = match asker.round(one, Vantage::Local, target, &mut Record::brief()).await {
                 Ok(_) => break,
                 // The canary's password says nothing about the service.
                 Err(failure) if failure.symptom == crate::decision::Symptom::LoginRefused => break,

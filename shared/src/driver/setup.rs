@@ -150,7 +150,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         identity,
         headers: header.clone(),
         keys: keys.clone(),
-        peer_addresses: peer_addresses(config, role),
+        peer_addresses: config.peer_addresses(role),
         limits: channel::Limits::default(),
         counters: channel_counters.clone(),
     };
@@ -278,12 +278,6 @@ pub(super) fn key_ring(config: &Config) -> Result<KeyRing, DriverError> {
         None
     };
     KeyRing::new(current.expose(), old.as_ref().map(provision::Secret::expose)).map_err(needs(unusable))
-}
-
-/// The addresses for which the socket server keeps places.
-fn peer_addresses(config: &Config, role: Role) -> Vec<std::net::IpAddr> {
-    let peer = config.host(role.peer());
-    std::iter::once(peer.address).chain(peer.heartbeat.iter().copied()).collect()
 }
 
 /// Holds the pid file for the daemon's life: one daemon a role and run folder, and `stop-here` finds it.

@@ -1,7 +1,9 @@
 //! The one loop of a daemon. It reads the clock once a turn, hands every event to the core and performs what comes back.
 //!
-//! A turn: wait; safety timers; every ready socket and queue; suspicion timers; actions; beat. Nothing in it waits for a
-//! disk, a script, a device or the peer: that is done by tasks and threads which report back as [`Input`]s.
+//! A turn: wait; safety timers; what woke it; every waiting beat and report; suspicion timers; the beat; the actions.
+//! Nothing in it waits for a disk, a script, a device or the peer: that is done by tasks and threads which report back as
+//! [`Input`]s. One exception, bounded by a second: after this process stood still, it first asks the disk whether
+//! `stop-here` has stopped the service meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,9 +162,9 @@ impl Driver {
             let asked_at = clock::now();
             let due = self.next_due(asked_at);
             let woken = self.wait(&mut sources, asked_at, due).await;
-            let now = clock::now();
-            self.step(now, Event::TurnBegan);
-            self.judge_lateness(now, due).await;
+            let woke_at = clock::now();
+            self.step(woke_at, Event::TurnBegan);
+            let now = self.judge_lateness(woke_at, due).await;
             match woken {
                 Woken::Timer | Woken::Beats => {}
                 Woken::Input(Some(input)) => self.input(now, input),
@@ -198,22 +200,27 @@ impl Driver {
     }
 
     /// The loop came round later than it had asked for: it may have missed something, or the whole host stood still.
-    async fn judge_lateness(&mut self, now: Millis, due: Millis) {
+    /// Gives the turn's time, which has gone on if the disk was asked.
+    async fn judge_lateness(&mut self, now: Millis, due: Millis) -> Millis {
         let late = now.since(due);
         if late > self.loop_lag || now.since(self.loop_lag_at) > Millis(10_000) {
             self.loop_lag = late;
             self.loop_lag_at = now;
         }
         if late < LATE_MS {
-            return;
+            return now;
         }
-        if late >= TICK_MS
+        let mut now = now;
+        if late >= TICK_MS {
             // While this process stood still, stop-here may have stopped the service: known before anything else is.
-            && let Some(epoch) = self.disk.foreign_stop().await
-        {
-            self.step(now, Event::ForeignStop { epoch });
+            let found = self.disk.foreign_stop().await;
+            now = clock::now();
+            if let Some(epoch) = found {
+                self.step(now, Event::ForeignStop { epoch });
+            }
         }
         self.step(now, Event::LoopLate(late));
+        now
     }
 
     /// Everything that is ready now, before silence is judged.
@@ -248,7 +255,7 @@ impl Driver {
             }
             Input::Core(event) => self.step(now, event),
             Input::Check(report) => {
-                for event in self.watch.report(now, report, &self.disk) {
+                for event in self.watch.report(now, &report, &self.disk) {
                     self.step(now, event);
                 }
             }
@@ -259,7 +266,6 @@ impl Driver {
             }
             Input::Balancer(report) => self.balancer_reported(now, report),
             Input::Step(step) => self.step_progress(now, step),
-            Input::AskChecks => self.watch.ask_now(),
             Input::PeerKeys(keys) => self.facts.peer_keys = Some(keys),
             Input::Reloaded(result) => self.reloaded(now, *result),
         }
@@ -332,7 +338,7 @@ impl Driver {
     /// Checks begin and end with the duties; what they say may in turn change the state.
     fn follow(&mut self, now: Millis) {
         let mut events = self.watch.follow(now, &self.node, &self.loaded);
-        events.extend(self.watch.changes(now));
+        events.extend(self.watch.timer(now, &self.disk));
         for event in events {
             self.step(now, event);
         }

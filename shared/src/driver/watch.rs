@@ -6,20 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::disk::Disk;
 use super::{Input, Settings, entries, readiness, references, witness};
 use crate::balancer::{Driver as BalancerDriver, Reconciler};
-use crate::check::{Checks, Report, Scheduled, Vantage, watch_process};
-use crate::config::{Loaded, Probe};
-use crate::decision::{Duty, Event, Millis, Node, Role, State, Tally, Verdict, combine};
+use crate::check::{
+    Asker, Change, Checks, Clock, Password, ProcessWatch, Report, Row, ScheduledCheck, Tallies, Vantage,
+};
+use crate::clock;
+use crate::config::{Config, Loaded};
+use crate::decision::{Duty, Event, Millis, Node, Role, State, TallyAction, Verdict};
+use crate::provision::load_secret;
 use crate::status::CheckStatus;
+use crate::telemetry::chain;
 
-/// Between two rounds while a dead process has time to come back.
-const GRACE_EVERY: Duration = Duration::from_millis(200);
+/// After a process could not be watched.
+const WATCH_AGAIN: Duration = Duration::from_secs(5);
 
 /// The checks of both places, and the lookouts beside them.
 pub(super) struct Watch {
@@ -29,43 +33,21 @@ pub(super) struct Watch {
     local: Option<Lookout>,
     /// The peer's service, directly and through the balancer.
     remote: Option<Lookout>,
+    /// The peer is silent: the reference points are asked more often.
     tense: Arc<AtomicBool>,
+    /// Nothing of the service should be running here.
+    idle: Arc<AtomicBool>,
     lookouts: Vec<JoinHandle<()>>,
     state_dir: std::path::PathBuf,
 }
 
-/// Running checks and what they found.
+/// Running checks and what they found. Dropping it ends all of it.
 struct Lookout {
     checks: Checks,
-    processes: Vec<JoinHandle<()>>,
-    tallies: BTreeMap<(Vantage, String), Line>,
+    tallies: Tallies,
+    vantages: Vec<Vantage>,
     told: BTreeMap<Vantage, Verdict>,
-}
-
-struct Line {
-    tally: Tally,
-    last: String,
-    at: Option<Millis>,
-}
-
-impl Drop for Lookout {
-    fn drop(&mut self) {
-        for task in &self.processes {
-            task.abort();
-        }
-    }
-}
-
-impl From<Report> for Input {
-    fn from(report: Report) -> Input {
-        Input::Check(report)
-    }
-}
-
-impl From<String> for Input {
-    fn from(name: String) -> Input {
-        Input::ProcessDied(name)
-    }
+    _tasks: JoinSet<()>,
 }
 
 impl Watch {
@@ -77,6 +59,7 @@ impl Watch {
             local: None,
             remote: None,
             tense: Arc::default(),
+            idle: Arc::default(),
             lookouts: Vec::new(),
             state_dir: settings.state_dir.clone(),
         };
@@ -89,7 +72,8 @@ impl Watch {
             task.abort();
         }
         let config = Arc::new(loaded.config.clone());
-        let ready = readiness::watch(config.clone(), self.state_dir.clone(), self.inputs.clone());
+        let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
+        let ready = readiness::watch(config.clone(), self.role, self.state_dir.clone(), idle, inputs);
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }
@@ -105,6 +89,7 @@ impl Watch {
         let mut events = Vec::new();
         let (beat, _, silent) = node.peer();
         self.tense.store(silent, Ordering::Relaxed);
+        self.idle.store(matches!(node.state(), State::Standby | State::Suspect { .. }), Ordering::Relaxed);
         let active = matches!(node.state(), State::Active { .. });
         match (active, self.local.is_some()) {
             (true, false) => self.local = Some(self.lookout(now, loaded, true)),
@@ -130,65 +115,42 @@ impl Watch {
         let config = &loaded.config;
         let role = if local { self.role } else { self.role.peer() };
         let target = config.host(role).service_address;
-        let mut scheduled = Vec::new();
-        for check in &config.checks {
-            let vantage = if local { Vantage::Local } else { Vantage::Direct };
-            // A command looks at the host it runs on; it says nothing about the other one.
-            if local || !matches!(check.probe, Probe::Command(_)) {
-                scheduled.push(Scheduled { check: check.clone(), vantage, target, front: None });
+        let (scheduled, vantages, grace) = if local {
+            let grace = config.timing.restart_grace;
+            (ScheduledCheck::local(&config.checks, target), vec![Vantage::Local], grace)
+        } else {
+            let vantages = vec![Vantage::Direct, Vantage::ThroughBalancer];
+            (ScheduledCheck::remote(&config.checks, target), vantages, Duration::ZERO)
+        };
+        let tallies = Tallies::new(&scheduled, grace, now);
+        let (reports, mut reported) = mpsc::channel::<Report>(64);
+        let (inputs, mut tasks) = (self.inputs.clone(), JoinSet::new());
+        tasks.spawn(async move {
+            while let Some(report) = reported.recv().await {
+                if inputs.send(Input::Check(report)).await.is_err() {
+                    return;
+                }
             }
-            if let (false, Probe::Pop3(mail) | Probe::Imap(mail)) = (local, &check.probe)
-                && let Some(front) = mail.through
-            {
-                let vantage = Vantage::ThroughBalancer;
-                scheduled.push(Scheduled { check: check.clone(), vantage, target, front: Some(front) });
-            }
-        }
-        let grace = if local { millis(config.timing.restart_grace) } else { Millis(0) };
-        let tallies = scheduled.iter().map(|one| {
-            let check = &one.check;
-            let stale = millis(check.every * 3 + check.timeout);
-            let tally = Tally::new(check.fails, check.of, stale, grace, now);
-            ((one.vantage, check.name.clone()), Line { tally, last: "not asked yet".into(), at: None })
         });
-        let tallies = tallies.collect();
-        let names: &[String] = if local { &config.service.watch_processes } else { &[] };
-        let processes =
-            names.iter().map(|name| tokio::spawn(watch_process(name.clone(), self.inputs.clone()))).collect();
-        let checks = Checks::start(scheduled, config.service.directory.clone(), &self.inputs);
-        Lookout { checks, processes, tallies, told: BTreeMap::new() }
+        if local && !config.service.watch_processes.is_empty() {
+            tasks.spawn(watch_processes(config.service.watch_processes.clone(), self.inputs.clone()));
+        }
+        let clock: Clock = Arc::new(clock::now);
+        let checks = Checks::start(scheduled, &asker(config), &clock, &reports);
+        Lookout { checks, tallies, vantages, told: BTreeMap::new(), _tasks: tasks }
     }
 
     /// Takes a round in; the events say which combined verdicts changed.
-    pub(super) fn report(&mut self, now: Millis, report: Report, disk: &Disk) -> Vec<Event> {
+    pub(super) fn report(&mut self, now: Millis, report: &Report, disk: &Disk) -> Vec<Event> {
         let lookout = match report.vantage {
             Vantage::Local => &mut self.local,
             Vantage::Direct | Vantage::ThroughBalancer => &mut self.remote,
         };
-        let Some(lookout) = lookout else { return Vec::new() };
-        let Some(line) = lookout.tallies.get_mut(&(report.vantage, report.check.clone())) else { return Vec::new() };
-        let before = line.tally.verdict();
-        let graced = line.tally.in_grace();
-        let outcome = report.result.as_ref().map(drop).map_err(|failure| failure.symptom);
-        let verdict = line.tally.round(report.started, now, outcome);
-        line.at = Some(now);
-        line.last = match &report.result {
-            Ok(took) => format!("passed in {:.1} ms", took.as_secs_f64() * 1_000.0),
-            Err(failure) => failure.to_string(),
-        };
-        if verdict != before {
-            let text = format!("check {} ({}): {verdict}", report.check, report.vantage.words());
-            tracing::info!(last = line.last, "{text}");
-            disk.note(entries::entry("check", &text, &[("last", json!(line.last))]));
-        } else if graced && !line.tally.in_grace() {
-            let text = format!("check {}: the service came back within restart_grace; nothing is moved", report.check);
-            tracing::info!("{text}");
-            disk.note(entries::entry("check", &text, &[]));
+        if let Some(lookout) = lookout {
+            let changes = lookout.tallies.report(now, report);
+            lookout.take(changes, disk);
         }
-        if line.tally.in_grace() {
-            self.ask_soon();
-        }
-        self.changes(now)
+        self.verdicts()
     }
 
     /// The service's main process died: the grace begins, and the checks are asked at once.
@@ -196,25 +158,26 @@ impl Watch {
         let Some(lookout) = &mut self.local else { return Vec::new() };
         tracing::warn!(process = name, "the service's process died");
         disk.note(entries::entry("check", &format!("process {name} died"), &[]));
-        for line in lookout.tallies.values_mut() {
-            line.tally.process_died(now);
-            line.last = format!("process {name} died");
-        }
-        lookout.checks.check_now();
-        self.changes(now)
+        let changes = lookout.tallies.process_died(now);
+        lookout.take(changes, disk);
+        self.verdicts()
     }
 
-    /// Graces that are over and rounds that grew old.
-    pub(super) fn changes(&mut self, now: Millis) -> Vec<Event> {
+    /// Graces that are over and rounds that grew old. Only after every ready report was taken in.
+    pub(super) fn timer(&mut self, now: Millis, disk: &Disk) -> Vec<Event> {
+        for lookout in [&mut self.local, &mut self.remote].into_iter().flatten() {
+            let changes = lookout.tallies.timer(now);
+            lookout.take(changes, disk);
+        }
+        self.verdicts()
+    }
+
+    fn verdicts(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for lookout in [&mut self.local, &mut self.remote].into_iter().flatten() {
-            let mut verdicts: BTreeMap<Vantage, Vec<Verdict>> = BTreeMap::new();
-            for ((vantage, _), line) in &mut lookout.tallies {
-                verdicts.entry(*vantage).or_default().push(line.tally.at(now));
-            }
-            for (vantage, all) in verdicts {
-                let verdict = combine(all.into_iter());
-                if lookout.told.insert(vantage, verdict) == Some(verdict) {
+            for vantage in &lookout.vantages {
+                let verdict = lookout.tallies.combined(*vantage).verdict;
+                if lookout.told.insert(*vantage, verdict) == Some(verdict) {
                     continue;
                 }
                 events.push(match vantage {
@@ -227,33 +190,28 @@ impl Watch {
         events
     }
 
-    /// When [`Watch::changes`] may say something new.
+    /// When [`Watch::timer`] may say something new.
     pub(super) fn deadline(&self) -> Option<Millis> {
         let lookouts = [&self.local, &self.remote].into_iter().flatten();
-        lookouts.flat_map(|lookout| lookout.tallies.values()).filter_map(|line| line.tally.deadline()).min()
-    }
-
-    /// Asks the local checks again shortly.
-    fn ask_soon(&self) {
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(GRACE_EVERY).await;
-            // The loop is gone: nobody wants to know.
-            let _ = inputs.send(Input::AskChecks).await;
-        });
-    }
-
-    pub(super) fn ask_now(&self) {
-        for lookout in [&self.local, &self.remote].into_iter().flatten() {
-            lookout.checks.check_now();
-        }
+        lookouts.filter_map(|lookout| lookout.tallies.deadline()).min()
     }
 
     /// How old the evidence of the own verdict is.
     pub(super) fn local_age(&self, now: Millis) -> Millis {
-        let Some(lookout) = &self.local else { return Millis(0) };
-        let oldest = lookout.tallies.values().filter_map(|line| line.at).min();
-        oldest.map_or(Millis(0), |at| now.since(at))
+        self.local.as_ref().map_or(Millis(0), |lookout| lookout.tallies.age(Vantage::Local, now))
+    }
+
+    /// Checks whose own login was refused: the canary's account wants a look.
+    pub(super) fn login_refused(&self) -> Vec<String> {
+        let lookouts = [&self.local, &self.remote].into_iter().flatten();
+        let refused = |lookout: &Lookout| {
+            lookout
+                .vantages
+                .iter()
+                .flat_map(|vantage| lookout.tallies.combined(*vantage).login_refused)
+                .collect::<Vec<_>>()
+        };
+        lookouts.flat_map(refused).collect()
     }
 
     pub(super) fn ask_witness(
@@ -268,20 +226,75 @@ impl Watch {
 
     pub(super) fn rows(&self, now: Millis) -> Vec<CheckStatus> {
         let lookouts = [&self.local, &self.remote].into_iter().flatten();
-        let lines = lookouts.flat_map(|lookout| &lookout.tallies);
-        lines
-            .map(|((vantage, name), line)| {
-                let (fails, of) = line.tally.limits();
-                CheckStatus {
-                    name: name.clone(),
-                    vantage: vantage.words().to_string(),
-                    verdict: line.tally.verdict(),
-                    last: line.last.clone(),
-                    age_ms: line.at.map(|at| now.since(at).0),
-                    failures: format!("{} failed, fails at {fails} of {of}", line.tally.failures()),
+        lookouts.flat_map(|lookout| lookout.tallies.rows(now)).map(row).collect()
+    }
+}
+
+impl Lookout {
+    /// Carries out what the tallies ask for, and writes down what they found.
+    fn take(&mut self, changes: Vec<Change>, disk: &Disk) {
+        for Change { check, vantage, action } in changes {
+            let text = match action {
+                TallyAction::CheckNow => {
+                    self.checks.check_now(&check, vantage);
+                    continue;
                 }
-            })
-            .collect()
+                TallyAction::Verdict(verdict) => format!("check {check} ({vantage}): {verdict}"),
+                TallyAction::Restarted { after } => {
+                    format!(
+                        "check {check}: the service came back within restart_grace, after {after}; nothing is moved"
+                    )
+                }
+            };
+            tracing::info!("{text}");
+            disk.note(entries::entry("check", &text, &[]));
+        }
+    }
+}
+
+/// Who holds the rounds of this configuration.
+pub(super) fn asker(config: &Config) -> Arc<Asker> {
+    let load = |path: &std::path::Path| {
+        let secret = load_secret(path).map_err(|error| chain(&error))?;
+        secret.expose_text().map(Password::new).ok_or_else(|| format!("{} does not hold text", path.display()))
+    };
+    Arc::new(Asker::new(config.service.directory.clone(), Arc::new(load)))
+}
+
+/// Tells of each death. A kernel or a /proc that does not let us watch leaves it to the checks; that is said once.
+async fn watch_processes(names: Vec<String>, inputs: mpsc::Sender<Input>) {
+    let mut watch = match ProcessWatch::new(&names) {
+        Ok(watch) => watch,
+        Err(error) => return tracing::warn!(error = chain(&error), "processes are not watched; their checks are"),
+    };
+    loop {
+        match watch.died().await {
+            Ok(death) => {
+                if inputs.send(Input::ProcessDied(death.name)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "a process cannot be watched");
+                tokio::time::sleep(WATCH_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn row(row: Row) -> CheckStatus {
+    let last = match (row.failure, row.latency_us) {
+        (Some(failure), _) => failure,
+        (None, Some(latency_us)) => format!("passed in {}.{} ms", latency_us / 1_000, latency_us % 1_000 / 100),
+        (None, None) => "not asked yet".to_string(),
+    };
+    CheckStatus {
+        name: row.check,
+        vantage: row.vantage.to_string(),
+        verdict: row.verdict,
+        last,
+        age_ms: row.age.map(|age| age.0),
+        failures: format!("{} failed, fails at {} of {}", row.failures, row.fails, row.of),
     }
 }
 
@@ -291,8 +304,4 @@ impl Drop for Watch {
             task.abort();
         }
     }
-}
-
-fn millis(span: Duration) -> Millis {
-    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

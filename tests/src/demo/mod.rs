@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 pub use acts::play;
 pub use loopback::Loopback;
 pub use real::Real;
-pub use stage::Stage;
+pub use stage::{MASTER, Place, SLAVE, Stage};
 pub use timeline::Timeline;
 
 /// The digest of a message's own part: from the demo's first header line on, as a server puts its own lines before it.

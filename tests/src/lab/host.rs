@@ -333,16 +333,19 @@ impl Power {
 /// Reads what `lab-host` says while it boots: the first process's number, then "ready".
 fn read_greeting(mut out: impl std::io::BufRead) -> Result<Pid> {
     let mut line = String::new();
-    let mut first = None;
+    let (mut first, mut ready) = (None, false);
+    // Two processes speak: the keeper says the number, the first process that it is ready, in either order.
     loop {
+        if let (Some(first), true) = (first, ready) {
+            return Ok(first);
+        }
         line.clear();
         if out.read_line(&mut line)? == 0 {
             bail!("lab-host ended early");
         }
         if let Some(number) = line.strip_prefix("first ") {
             first = Some(Pid::from_raw(number.trim().parse()?));
-        } else if line.trim() == "ready" {
-            return first.context("lab-host did not say its first process");
         }
+        ready |= line.trim() == "ready";
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use failover_shared::decision::{Duty, Role, StateName};
 use failover_shared::status::Status;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::lab::service::{haproxy, scripts};
 use crate::lab::{Host, Lab, Output, Running};
@@ -115,11 +116,11 @@ impl Pair {
         self.daemons.get_mut(&role).with_context(|| format!("no daemon was started on the {role}"))
     }
 
-    /// Signals the daemon itself, not its guardian: the child of the two.
+    /// The daemon itself, not its guardian: the child of the two.
     ///
     /// # Errors
     /// When there is no such process.
-    pub fn signal_daemon(&self, role: Role, signal: Signal) -> Result<()> {
+    pub fn daemon(&self, role: Role) -> Result<Pid> {
         let name = format!("failover-{role}");
         let mut found: Vec<_> = self
             .host(role)
@@ -130,8 +131,15 @@ impl Pair {
         // The guardian is the older one, with the lower number.
         found.sort_by_key(|process| process.outside.as_raw());
         let daemon = found.get(1).with_context(|| format!("no daemon under a guardian on the {role}: {found:?}"))?;
-        nix::sys::signal::kill(daemon.outside, signal)?;
-        Ok(())
+        Ok(daemon.outside)
+    }
+
+    /// Signals the daemon itself.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal_daemon(&self, role: Role, signal: Signal) -> Result<()> {
+        Ok(nix::sys::signal::kill(self.daemon(role)?, signal)?)
     }
 
     /// Runs `failoverctl` on a host, whatever it says.

@@ -1,0 +1,182 @@
+//! A whole pair on loopback, as in the demo: times of its moves, read from both hosts' journals, and what it costs idle.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Row;
+use crate::demo::{Loopback, MASTER, Place, SLAVE, Stage};
+use crate::wait::{wait_for, wait_until};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long an idle daemon is watched.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Plays `count` moves: the service dies, is taken over, and comes back by command.
+///
+/// # Errors
+/// When the pair does not do it.
+pub fn moves(folder: &Path, count: u32) -> Result<Vec<Row>> {
+    let stage = Loopback::set(folder)?;
+    stage.start()?;
+    wait_state(&stage, MASTER, "Active")?;
+    wait_until("readiness", LIMIT, || Ok(here(&stage, SLAVE)?["readiness_age_ms"].is_u64()))?;
+    let idle = idle()?;
+    let mut spans = Spans::default();
+    for _ in 0..count {
+        stage.kill_service(MASTER)?;
+        wait_state(&stage, SLAVE, "Active")?;
+        wait_state(&stage, MASTER, "Standby")?;
+        spans.add(&stage)?;
+        operator(&stage, SLAVE, &["takeback", "--reason", "bench"])?;
+        wait_state(&stage, MASTER, "Active")?;
+        wait_state(&stage, SLAVE, "Standby")?;
+        operator(&stage, MASTER, &["ack"])?;
+    }
+    let Spans { to_stop, to_start, whole } = spans;
+    let mut rows = vec![
+        Row::of(
+            "verdict → demand → the first stop step begins",
+            "5 ms",
+            to_stop,
+            "with one durable write (the demand)",
+        ),
+        Row::of("acknowledged → the first start step begins", "5 ms", to_start, "with one durable write (the claim)"),
+        Row::of(
+            "verdict → active on the other host",
+            "-",
+            whole,
+            "with the demo's scripts, checks and every durable write",
+        ),
+    ];
+    rows.extend(idle);
+    Ok(rows)
+}
+
+#[derive(Default)]
+struct Spans {
+    to_stop: Vec<Duration>,
+    to_start: Vec<Duration>,
+    whole: Vec<Duration>,
+}
+
+impl Spans {
+    /// The newest move from master to slave, from both journals: their clocks are one here.
+    fn add(&mut self, stage: &Loopback) -> Result<()> {
+        let answer = stage.operator(SLAVE, &["history", "--json", "--count", "80"], LIMIT)?;
+        let entries: Vec<Value> = answer.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let newest = |host: &str, text: &str| {
+            let fits = |entry: &&Value| {
+                entry["host"] == host && entry["text"].as_str().is_some_and(|found| found.starts_with(text))
+            };
+            let entry = entries.iter().rev().find(fits).with_context(|| format!("{host} never noted {text:?}"))?;
+            let utc: Timestamp = entry["utc"].as_str().context("an entry without a time")?.parse()?;
+            anyhow::Ok(utc)
+        };
+        // Both hosts watch; whichever verdict was first led to the demand.
+        let by_itself = newest("cfg2", "The active host says that its own service failed");
+        let by_checks = newest("cfg2", "The checks of the active host");
+        let verdict = match (by_itself, by_checks) {
+            (Ok(one), Ok(other)) => one.max(other),
+            (found, other) => found.or(other)?,
+        };
+        let begins = entries.iter().rev().filter(|entry| entry["host"] == "cfg1");
+        let begins = begins.filter(|entry| entry["text"].as_str().is_some_and(|text| text.ends_with("begins")));
+        let first = begins.filter_map(|entry| entry["utc"].as_str()?.parse::<Timestamp>().ok());
+        let first = first.filter(|utc| *utc >= verdict).min().context("no stop step behind the verdict")?;
+        let acked = newest("cfg2", "The peer acknowledged")?;
+        let starts = entries.iter().filter(|entry| entry["host"] == "cfg2");
+        let starts = starts.filter(|entry| {
+            entry["text"].as_str().is_some_and(|text| text.starts_with("start step 1/") && text.ends_with("begins"))
+        });
+        let starts = starts.filter_map(|entry| entry["utc"].as_str()?.parse::<Timestamp>().ok());
+        let started = starts.filter(|utc| *utc >= acked).min().context("no start step behind the acknowledgement")?;
+        let active = newest("cfg2", "Starting -> Active")?;
+        let span = |from: Timestamp, to: Timestamp| Duration::try_from(to.duration_since(from)).unwrap_or_default();
+        self.to_stop.push(span(verdict, first));
+        self.to_start.push(span(acked, started));
+        self.whole.push(span(verdict, active));
+        Ok(())
+    }
+}
+
+fn here(stage: &Loopback, at: Place) -> Result<Value> {
+    let answer = stage.operator(at, &["status", "--json"], LIMIT)?;
+    let value: Value = serde_json::from_str(&answer.stdout).context("no status")?;
+    Ok(value["here"].clone())
+}
+
+fn wait_state(stage: &Loopback, at: Place, state: &str) -> Result<()> {
+    wait_for(&format!("state {state}"), LIMIT, || Ok((here(stage, at)?["state"] == state).then_some(())))
+}
+
+fn operator(stage: &Loopback, at: Place, arguments: &[&str]) -> Result<()> {
+    let answer = stage.operator(at, arguments, LIMIT)?;
+    ensure!(matches!(answer.code, Some(0 | 1)), "{arguments:?}: {}{}", answer.stdout, answer.stderr);
+    Ok(())
+}
+
+/// Memory and processor time of both daemons and their guardians while nothing happens.
+fn idle() -> Result<Vec<Row>> {
+    let mut found: Vec<(i32, String)> = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        if name.trim() == "failover-slave" && descends_from_us(pid) {
+            found.push((pid, name));
+        }
+    }
+    found.sort_unstable();
+    let mut rows = Vec::new();
+    for ((pid, _), (what, budget)) in found
+        .iter()
+        .zip([("guardian, idle: PSS", "2 MiB"), ("daemon, idle: PSS (beats every 50 ms, 1 check)", "8 MiB")])
+    {
+        let before = ticks(*pid)?;
+        let pss = pss_kib(*pid)?;
+        std::thread::sleep(IDLE);
+        let spent = ticks(*pid)? - before;
+        // A tick is 10 ms (proc_pid_stat(5), USER_HZ).
+        let share = spent as f64 * 10.0 / IDLE.as_millis() as f64 * 100.0;
+        rows.push(Row {
+            what: what.into(),
+            budget: budget.into(),
+            median: format!("{:.1} MiB", pss as f64 / 1024.0),
+            p99: "-".into(),
+            count: 1,
+            note: format!("{share:.2} % of a core over {} s", IDLE.as_secs()),
+        });
+    }
+    Ok(rows)
+}
+
+fn descends_from_us(pid: i32) -> bool {
+    let own = std::process::id().to_string();
+    let mut pid = pid.to_string();
+    for _ in 0..8 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let Some(parent) = status.lines().find_map(|line| line.strip_prefix("PPid:")) else { return false };
+        pid = parent.trim().to_string();
+        if pid == own {
+            return true;
+        }
+    }
+    false
+}
+
+fn ticks(pid: i32) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let rest = stat.rsplit_once(')').context("not a stat line")?.1;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let of = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    Ok(of(11) + of(12))
+}
+
+fn pss_kib(pid: i32) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+}
