@@ -36,7 +36,8 @@ pub fn moves(folder: &Path, count: u32) -> Result<Vec<Row>> {
         wait_state(&stage, SLAVE, "Standby")?;
         operator(&stage, MASTER, &["ack"])?;
     }
-    let Spans { to_stop, to_start, whole } = spans;
+    let suspected = suspicion(&stage)?;
+    let Spans { to_stop, to_start, whole, balancer } = spans;
     let mut rows = vec![
         Row::of(
             "verdict → demand → the first stop step begins",
@@ -52,6 +53,9 @@ pub fn moves(folder: &Path, count: u32) -> Result<Vec<Row>> {
             "with the demo's scripts, checks and every durable write",
         ),
     ];
+    let note = "the demo's balancer, which speaks HAProxy's runtime socket; whole milliseconds";
+    rows.push(Row::of("balancer switch and read-back", "10 ms", balancer, note));
+    rows.push(suspected);
     rows.extend(idle);
     Ok(rows)
 }
@@ -61,6 +65,7 @@ struct Spans {
     to_stop: Vec<Duration>,
     to_start: Vec<Duration>,
     whole: Vec<Duration>,
+    balancer: Vec<Duration>,
 }
 
 impl Spans {
@@ -99,8 +104,33 @@ impl Spans {
         self.to_stop.push(span(verdict, first));
         self.to_start.push(span(acked, started));
         self.whole.push(span(verdict, active));
+        // The slowest of the switches of this and earlier moves that are still in view.
+        let took = entries.iter().filter(|entry| entry["kind"] == "balancer" && entry["host"] == "cfg2");
+        let took = took.filter_map(|entry| entry["fields"]["took_ms"].as_u64()).map(Duration::from_millis);
+        self.balancer.extend(took.max());
         Ok(())
     }
+}
+
+/// Silences the master at the end of it all; the slave's own note says how old the last beat was when it was suspected.
+fn suspicion(stage: &Loopback) -> Result<Row> {
+    stage.silence(MASTER)?;
+    let note = wait_for("the suspicion", LIMIT, || {
+        let answer = stage.operator(SLAVE, &["history", "--json", "--count", "40"], LIMIT)?;
+        let entries: Vec<Value> = answer.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Ok(entries.into_iter().rev().find(|entry| entry["fields"]["rule"] == "PeerSilent" && entry["host"] == "cfg2"))
+    })?;
+    let evidence = note["fields"]["evidence"].to_string();
+    let age =
+        evidence.split("heard ").nth(1).and_then(|rest| rest.split(" ago").next()).unwrap_or_default().to_string();
+    Ok(Row {
+        what: "silent host: age of its last beat when it is suspected".into(),
+        budget: "η + δ + 5 ms = 555 ms".into(),
+        median: age,
+        p99: "-".into(),
+        count: 1,
+        note: "η 50 ms, δ 500 ms".into(),
+    })
 }
 
 fn here(stage: &Loopback, at: Place) -> Result<Value> {

@@ -101,8 +101,11 @@ async fn one_thing_that_is_left_makes_it_no_proof_and_is_named() {
 #[tokio::test]
 async fn the_ladder_never_touches_this_process_or_its_parents() {
     let bench = Bench::new("ow");
-    let own = process::look(i32::try_from(std::process::id()).unwrap()).unwrap().unwrap();
-    // Threads have names of their own; the process's is the one that counts.
+    let pid = std::process::id();
+    // A name of its own: other tests of this crate run in processes with the usual one, and the ladder would end them.
+    // Threads have names too; the first one's is the process's.
+    fs::write(format!("/proc/self/task/{pid}/comm"), format!("own{pid}")).unwrap();
+    let own = process::look(i32::try_from(pid).unwrap()).unwrap().unwrap();
     let parent = process::look(own.parent).unwrap().unwrap();
     let conditions = vec![Postcondition::NoProcess(own.name.clone())];
     let (outcome, notes) = bench.stop_with(bench.service(&[], conditions), |run| run.ladder_only = true).await;
