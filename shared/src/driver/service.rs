@@ -21,6 +21,9 @@ use crate::stop::{self, StopContext, StopRun};
 /// Between two tries of the local checks behind a start.
 const VERIFY_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How long a process may take to leave the control group in which a failed start began it.
+const LEAVES_WITHIN: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// What works on the service.
 pub(super) struct ServiceWork {
     role: Role,
@@ -95,16 +98,18 @@ impl ServiceWork {
         let (left, disk, boot) = (self.left.clone(), self.disk.clone(), self.boot);
         tokio::spawn(async move {
             let outcome = run_list(run, cancelled.clone()).await;
-            if let (true, Some(group)) = (outcome.cgroup_populated, &loaded.config.service.cgroup) {
-                disk.note(steps::populated_entry(group, boot));
-                left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone());
-            }
             let outcome = match outcome.end {
                 ListEnd::Completed => verify_start(&loaded.config, role, &cancelled).await,
                 ListEnd::Failed(failure) => StartOutcome::Failed { step: failure.step, reason: failure.reason },
                 ListEnd::NotBegun { step, reason } => StartOutcome::Failed { step, reason },
                 ListEnd::Cancelled { .. } => return,
             };
+            if let Some(group) = &loaded.config.service.cgroup
+                && still_populated(group, &outcome).await
+            {
+                disk.note(steps::populated_entry(group, boot));
+                left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone());
+            }
             report(&inputs, Event::StartDone { operation, outcome }).await;
         });
     }
@@ -201,6 +206,15 @@ async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutc
         }
     }
     StartOutcome::Started
+}
+
+/// Whether the control group holds the service, now that it answers: only then is its emptiness evidence later. A look
+/// right behind a step would also see what is just on its way out of the group, as with `systemctl start`.
+async fn still_populated(group: &std::path::Path, outcome: &StartOutcome) -> bool {
+    if *outcome != StartOutcome::Started {
+        tokio::time::sleep(LEAVES_WITHIN).await;
+    }
+    cgroup::folder(group).is_ok_and(|folder| matches!(cgroup::populated(&folder), Ok(Some(true))))
 }
 
 async fn report(inputs: &mpsc::Sender<Input>, event: Event) {
