@@ -3,6 +3,7 @@
 //! The daemons, the simulator and the model checker drive this very code; see `docs/architecture.md`.
 
 mod action;
+mod arbiter;
 mod attempt;
 mod boot;
 mod combined;
@@ -27,6 +28,7 @@ mod turn;
 mod types;
 
 pub use action::{Action, Balance, Note, Page, PageKind};
+pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes, Slot, Stamp, Terms, View};
 pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use node::Node;
