@@ -4,10 +4,8 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
-use failover_tests::pair::{Pair, Setup};
+use failover_tests::pair::{CONFIG, Pair, Setup};
 use nix::sys::signal::Signal;
-
-const CONFIG: &str = "/etc/failover/failover.ron";
 
 fn edit(pair: &Pair, role: Role, from: &str, to: &str) -> Result<()> {
     let path = pair.host(role).on_disk(CONFIG);
