@@ -315,8 +315,6 @@ fn interrupted((part, point, hit): Kill) -> Vec<&'static str> {
     let list = if part == Part::Starts { START } else { STOP };
     match point {
         "entry-before" | "script-before" | "script-running" | "script-after" => vec![list[hit as usize - 1]],
-        "stop-ladder" => vec![STOP[1]],
-        "stop-unmount" | "stop-verified" => vec![STOP[2]],
         // A stop does not wait until its beginning is durable.
         "store-before" | "store-written" | "store-after" if part == Part::Stops && hit == 1 => vec![STOP[0]],
         "balancer-before" | "balancer-after" | "order-before" | "order-after" => list.to_vec(),
