@@ -29,6 +29,10 @@ fn configurations_that_differ_block_automatic_moves_and_the_keys_are_named() -> 
     ensure!(status.withheld.as_deref().is_some_and(|text| text.contains("configurations differ")), "{status:?}");
     let refused = pair.ctl(Role::Slave, &["takeover"])?;
     ensure!(!refused.status.success() && format!("{refused}").contains("--despite-config-difference"), "{refused}");
+    let tried = pair.ctl(Role::Slave, &["takeover", "--dry-run"])?;
+    ensure!(!tried.status.success(), "the dry run accepts what the move refuses: {tried}");
+    pair.order(Role::Slave, &["takeover", "--dry-run", "--despite-config-difference"])?;
+    ensure!(pair.status(Role::Slave)?.state == StateName::Standby, "the dry run moved the service");
     pair.order(Role::Slave, &["takeover", "--despite-config-difference"])?;
     pair.wait_active(Role::Slave)?;
     Ok(())

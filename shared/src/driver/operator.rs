@@ -80,7 +80,9 @@ impl Driver {
             return self.pass_on(request, to);
         }
         match request {
-            Request::Move { dry_run: true, .. } => to.answer(self.dry_run(now)),
+            Request::Move { dry_run: true, despite_config_difference, .. } => {
+                to.answer(self.dry_run(now, despite_config_difference));
+            }
             Request::Move { by, reason, despite_config_difference, .. } => {
                 let text = format!("move the service to the {own}: {reason}");
                 let command = Command::MoveHere { by: by.clone(), reason, despite_config_difference };
@@ -127,11 +129,11 @@ impl Driver {
     }
 
     /// Whether a move here would be accepted, told by a copy of the core that is then thrown away.
-    fn dry_run(&self, now: Millis) -> Reply {
+    fn dry_run(&self, now: Millis, despite_config_difference: bool) -> Reply {
         let mut copy = self.node.clone();
         let mut actions = Vec::new();
-        let command =
-            Command::MoveHere { by: "dry run".into(), reason: "dry run".into(), despite_config_difference: false };
+        let (by, reason) = ("dry run".into(), "dry run".into());
+        let command = Command::MoveHere { by, reason, despite_config_difference };
         copy.step(now, Event::Command { ticket: 0, command }, &mut actions);
         let answer = actions.into_iter().find_map(|action| match action {
             crate::decision::Action::Reply { ticket: 0, result } => Some(result),
