@@ -112,12 +112,41 @@ impl Node {
         }
     }
 
-    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId) {
+    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
         if let State::Requesting { attempt, progress } = &mut self.state
             && attempt.request == request
         {
             progress.again_at = Some(now.after(Policy::DEMAND_RETRY_MS));
+            if !self.policy.rcmd {
+                self.warn_of_block(now, out);
+            }
         }
+    }
+
+    /// The silent peer cannot be reached on any way, and its silence is no proof: that will hardly change, so a person
+    /// need not wait for the time-out to hear of it. What may follow the demand is the same as ever.
+    fn warn_of_block(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let State::Requesting { progress, .. } = &self.state else { return };
+        if !self.peer.silent || self.policy.proof_timeout || progress.peer_obeys {
+            return;
+        }
+        let peer = self.policy.role.peer();
+        let ways =
+            if self.policy.rcmd { "neither the demand nor the second way reaches it" } else { "no demand reaches it" };
+        let left = Millis(self.policy.shutdown_timeout_ms.0.saturating_sub(now.since(self.entered).0));
+        self.page(
+            PageKind::Unreachable,
+            format!("The {peer} is silent on every path, and {ways}."),
+            format!(
+                "Clients may have no service. An acknowledgement is waited for, for {left} more; without one the \
+                 service is not started here."
+            ),
+            format!(
+                "Look whether the {peer} is dead. When failoverctl status says TakeoverBlocked: failoverctl \
+                 confirm-stopped {peer} --reason …"
+            ),
+            out,
+        );
     }
 
     pub(super) fn answered(&mut self, now: Millis, request: RequestId, answer: Answer, out: &mut Vec<Action>) {
@@ -192,7 +221,8 @@ impl Node {
             }
             Ok(_) => self.note(now, Rule::NoProof, "the second way's statement is for an older epoch", out),
             Err(reason) => {
-                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out)
+                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out);
+                self.warn_of_block(now, out);
             }
         }
     }

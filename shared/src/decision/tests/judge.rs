@@ -186,6 +186,7 @@ impl Judge {
             PageKind::NobodyActive => "page: nobody active",
             PageKind::ConfigDiffers => "page: config differs",
             PageKind::State => "page: state",
+            PageKind::Unreachable => "page: unreachable",
             PageKind::BalancerDiverged | PageKind::Invariant => "page: other",
         });
     }
