@@ -34,7 +34,7 @@ impl Node {
         out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
     }
 
-    /// While a demand is under way: is its reason gone?
+    /// While a demand is under way: is its reason gone, may it be sent now?
     pub(super) fn consider_requesting(
         &mut self,
         now: Millis,
@@ -43,7 +43,15 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         if !progress.peer_obeys && self.reason_is_gone(attempt) {
-            self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        // A demand from before a restart of the daemon, and the first look at the own readiness is over.
+        let resumed = progress.writing.is_none() && progress.sent.is_none() && progress.again_at.is_none();
+        if resumed
+            && self.facts.not_ready.is_some()
+            && let State::Requesting { progress, .. } = &mut self.state
+        {
+            progress.again_at = Some(now);
         }
     }
 
@@ -55,6 +63,7 @@ impl Node {
                 let Attempt { request, epoch, .. } = *attempt;
                 let rcmd_due = self.policy.rcmd
                     && !progress.rcmd_tried
+                    && progress.sent.is_some()
                     && self.peer.silent
                     && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
                 if progress.again_at.is_some_and(|at| now >= at) {
