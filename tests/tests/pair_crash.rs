@@ -244,6 +244,8 @@ impl Scene {
             self.pair.wait_active(to)?;
         }
         let active = self.settled()?;
+        let moved = active == to || kill.is_some_and(command_is_lost);
+        ensure!(moved, "the commanded move to the {to} was forgotten\n{}", self.pair.story());
         self.judge_scripts(kill)?;
         scripts::install(self.pair.host(self.victim))?;
         if self.deaths >= DEATHS_MAX {
@@ -307,6 +309,11 @@ impl Scene {
         self.deaths = 0;
         self.pair.start_with_kill_points(self.victim, ARMED)
     }
+}
+
+/// The command had not yet left a trace that outlives the daemon: its giver was told of no acceptance, and gives it again.
+fn command_is_lost((part, point, hit): Kill) -> bool {
+    matches!((part, point, hit), (Part::Starts, "store-before", 1) | (_, "order-before", _))
 }
 
 /// Which step a kill interrupts; several where the point lies beside the list, so that any may be running. A step has

@@ -192,15 +192,20 @@ impl Driver {
     fn ask_peer(&self, message: Message, reply: oneshot::Sender<Reply>) {
         let peer = self.peer.clone();
         let name = self.loaded.config.host(self.settings.role.peer()).name.clone();
+        let is_command = matches!(message, Message::Command { .. });
         tokio::spawn(async move {
-            failpoint("order-before");
+            if is_command {
+                failpoint("order-before");
+            }
             let answered = match peer.request(message, PEER_LIMIT, None).await {
                 Ok(Message::Reply { body }) => Ok(body),
                 Ok(Message::Error { text }) => Err(text),
                 Ok(_) => Err(format!("{name} answered something else than asked")),
                 Err(error) => Err(format!("{name} could not be asked: {error}")),
             };
-            failpoint("order-after");
+            if is_command {
+                failpoint("order-after");
+            }
             answer(reply, answered);
         });
     }
