@@ -181,6 +181,8 @@ pub enum PageKind {
     LinkCut,
     /// The peer is silent.
     PeerSilent,
+    /// A demand does not reach the silent peer either, and a person may be needed when its time is over.
+    Unreachable,
     /// Nobody runs the service.
     NobodyActive,
     /// The two configurations differ.

@@ -35,7 +35,7 @@ impl Node {
         out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
     }
 
-    /// While a demand is under way: is its reason gone?
+    /// While a demand is under way: is its reason gone, may it be sent now?
     pub(super) fn consider_requesting(
         &mut self,
         now: Millis,
@@ -45,6 +45,14 @@ impl Node {
     ) {
         if !progress.peer_obeys && self.reason_is_gone(attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        // A demand from before a restart of the daemon, and the first look at the own readiness is over.
+        let resumed = progress.writing.is_none() && progress.sent.is_none() && progress.again_at.is_none();
+        if resumed
+            && self.facts.not_ready.is_some()
+            && let State::Requesting { progress, .. } = &mut self.state
+        {
+            progress.again_at = Some(now);
         }
         if progress.writing.is_some() || !self.peer.silent {
             return;
@@ -83,6 +91,7 @@ impl Node {
                 let Attempt { request, epoch, .. } = *attempt;
                 let rcmd_due = self.policy.rcmd
                     && !progress.rcmd_tried
+                    && progress.sent.is_some()
                     && self.peer.silent
                     && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
                 if progress.again_at.is_some_and(|at| now >= at) {
@@ -142,12 +151,41 @@ impl Node {
         }
     }
 
-    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId) {
+    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
         if let State::Requesting { attempt, progress } = &mut self.state
             && attempt.request == request
         {
             progress.again_at = Some(now.after(Policy::DEMAND_RETRY_MS));
+            if !self.policy.rcmd {
+                self.warn_of_block(now, out);
+            }
         }
+    }
+
+    /// The silent peer cannot be reached on any way, and its silence is no proof: that will hardly change, so a person
+    /// need not wait for the time-out to hear of it. What may follow the demand is the same as ever.
+    fn warn_of_block(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let State::Requesting { progress, .. } = &self.state else { return };
+        if !self.peer.silent || self.policy.proof_timeout || progress.peer_obeys {
+            return;
+        }
+        let peer = self.policy.role.peer();
+        let ways =
+            if self.policy.rcmd { "neither the demand nor the second way reaches it" } else { "no demand reaches it" };
+        let left = Millis(self.policy.shutdown_timeout_ms.0.saturating_sub(now.since(self.entered).0));
+        self.page(
+            PageKind::Unreachable,
+            format!("The {peer} is silent on every path, and {ways}."),
+            format!(
+                "Clients may have no service. An acknowledgement is waited for, for {left} more; without one the \
+                 service is not started here."
+            ),
+            format!(
+                "Look whether the {peer} is dead. When failoverctl status says TakeoverBlocked: failoverctl \
+                 confirm-stopped {peer} --reason …"
+            ),
+            out,
+        );
     }
 
     pub(super) fn answered(&mut self, now: Millis, request: RequestId, answer: Answer, out: &mut Vec<Action>) {
@@ -222,7 +260,8 @@ impl Node {
             }
             Ok(_) => self.note(now, Rule::NoProof, "the second way's statement is for an older epoch", out),
             Err(reason) => {
-                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out)
+                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out);
+                self.warn_of_block(now, out);
             }
         }
     }

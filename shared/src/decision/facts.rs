@@ -16,6 +16,7 @@ impl Node {
     pub(super) fn hear(&mut self, now: Millis, beat: Beat, out: &mut Vec<Action>) {
         if self.peer.silent {
             self.told.remove(&PageKind::PeerSilent);
+            self.told.remove(&PageKind::Unreachable);
             self.told.remove(&PageKind::LinkCut);
             self.note(now, Rule::PeerHeardAgain, "", out);
         }

@@ -156,7 +156,7 @@ impl Node {
             Event::DemandWithdrawn(request) => self.demand_withdrawn(request),
             Event::Answered { request, answer } => self.answered(now, request, answer, out),
             Event::StillStopping { request, step: _ } => self.still_stopping(request),
-            Event::Unreachable { request, reason: _ } => self.unreachable(now, request),
+            Event::Unreachable { request, reason: _ } => self.unreachable(now, request, out),
             Event::RcmdDone { request, result } => self.rcmd_done(now, request, result, out),
             Event::TakeoverNotice(epoch) => self.learn_epoch(epoch),
             Event::StartPlease(epoch) => self.start_please(now, epoch, out),

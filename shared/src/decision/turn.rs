@@ -316,7 +316,7 @@ impl Node {
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
-                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent && progress.writing.is_none() {
+                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent && progress.sent.is_some() {
                     each(Timer::RcmdAfter, entered.after(Policy::RCMD_AFTER_MS));
                 }
             }

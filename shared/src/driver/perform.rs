@@ -228,7 +228,7 @@ fn letter_kind(kind: PageKind) -> Kind {
         PageKind::StopFailed => Kind::FailedStop,
         PageKind::Exclusivity | PageKind::TwoActives => Kind::BothActive,
         PageKind::NoTakeover => Kind::NotReady,
-        PageKind::LinkCut | PageKind::PeerSilent => Kind::Link,
+        PageKind::LinkCut | PageKind::PeerSilent | PageKind::Unreachable => Kind::Link,
         PageKind::ConfigDiffers => Kind::ConfigDiffers,
         PageKind::BalancerDiverged => Kind::BalancerDiverged,
         PageKind::State | PageKind::Arbiter | PageKind::Fence | PageKind::Invariant => Kind::Internal,

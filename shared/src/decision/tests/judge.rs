@@ -191,6 +191,7 @@ impl Judge {
             PageKind::ConfigDiffers => "page: config differs",
             PageKind::State => "page: state",
             PageKind::Arbiter | PageKind::Fence | PageKind::BalancerDiverged | PageKind::Invariant => "page: other",
+            PageKind::Unreachable => "page: unreachable",
         });
     }
 }
