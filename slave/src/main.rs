@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use failover_shared::arbiter::shared_storage;
 use failover_shared::guardian;
 
 /// The slave's daemon of a failover pair. The service it watches over is not touched when it ends.
@@ -36,6 +37,9 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
+    if shared_storage::is_child() {
+        return shared_storage::serve();
+    }
     let flags = Flags::parse();
     if flags.no_guardian || std::env::var_os(guardian::ENVIRONMENT_GUARDIAN).is_some() {
         return daemon::run(flags);
