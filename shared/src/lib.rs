@@ -6,6 +6,8 @@ extern crate alloc;
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod arbiter;
+#[cfg(feature = "acting")]
 pub mod balancer;
 #[cfg(feature = "acting")]
 pub mod channel;
