@@ -2,85 +2,20 @@
 #![cfg(feature = "etcd")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use failover_shared::arbiter::etcd::{Etcd, EtcdError, EtcdSettings, PREFIX_DEFAULT};
-use failover_shared::decision::{
-    ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Claim, Epoch, Millis, Role, Slot, Stamp, Terms, View,
+use failover_shared::arbiter::etcd::{Etcd, EtcdSettings};
+use failover_shared::decision::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, Epoch, Role, Slot, Stamp, View};
+use failover_tests::etcd::ask::{
+    TERMS, boot, claim, claim_now, host, host_with, observe, release, renew, renew_now, renew_within, settings,
 };
-use failover_tests::etcd::{Authority, Cluster, Relay};
+use failover_tests::etcd::{Cluster, Relay};
 use failover_tests::lab::not_run;
-
-const TERMS: Terms = Terms { lease_ms: Millis(60_000), drift_permille: 10, digest: 0x00fe_dcba, version: 1 };
-
-/// Long enough for a machine that is busy: the tests wait for answers, not for time-outs.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a time-out is what the test is about.
 const SHORT_LIMIT: Duration = Duration::from_millis(600);
-
-fn settings(endpoints: Vec<String>) -> EtcdSettings {
-    EtcdSettings {
-        endpoints,
-        prefix: PREFIX_DEFAULT.to_owned(),
-        user: None,
-        password_file: None,
-        ca_file: None,
-        client_certificate_file: None,
-        client_key_file: None,
-        attempt_limit: ATTEMPT_LIMIT,
-    }
-}
-
-fn boot(role: Role) -> BootId {
-    BootId(match role {
-        Role::Master => 0xaaaa << 96,
-        Role::Slave => 0xbbbb << 96,
-    })
-}
-
-fn host_with(settings: &EtcdSettings, role: Role) -> Result<Etcd> {
-    Ok(Etcd::new(settings, "mail", role, boot(role))?)
-}
-
-fn host(cluster: &Cluster, role: Role) -> Result<Etcd> {
-    host_with(&settings(cluster.endpoints()), role)
-}
-
-async fn observe(etcd: &mut Etcd) -> Result<View> {
-    match etcd.ask(ArbiterRequest::Observe).await {
-        ArbiterReply::Seen(view) => Ok(view),
-        other => bail!("asked to observe: {other:?}"),
-    }
-}
-
-async fn claim(etcd: &mut Etcd, epoch: u64, stamp: Stamp) -> ArbiterReply {
-    etcd.ask(ArbiterRequest::Claim { epoch: Epoch(epoch), stamp }).await
-}
-
-async fn renew(etcd: &mut Etcd, epoch: u64) -> ArbiterReply {
-    etcd.ask(ArbiterRequest::Renew { epoch: Epoch(epoch), hold: false, terms: TERMS }).await
-}
-
-async fn release(etcd: &mut Etcd, epoch: u64) -> ArbiterReply {
-    etcd.ask(ArbiterRequest::Release { epoch: Epoch(epoch), terms: TERMS }).await
-}
-
-async fn claim_now(etcd: &mut Etcd, epoch: u64) -> Result<()> {
-    let stamp = observe(etcd).await?.stamp;
-    let reply = claim(etcd, epoch, stamp).await;
-    ensure!(reply == ArbiterReply::Claimed, "claim of epoch {epoch}: {reply:?}");
-    Ok(())
-}
-
-async fn renew_now(etcd: &mut Etcd, epoch: u64) -> Result<()> {
-    let reply = renew(etcd, epoch).await;
-    ensure!(reply == ArbiterReply::Renewed, "renewal of epoch {epoch}: {reply:?}");
-    Ok(())
-}
 
 fn claimed(epoch: u64, owner: Role) -> Claim {
     Claim { epoch: Epoch(epoch), owner, boot: boot(owner) }
@@ -354,124 +289,6 @@ async fn etcd_that_is_down_or_silent_is_answered_for_within_the_limit() -> Resul
     cluster.start_again(0)?;
     cluster.wait_until_ready()?;
     renew_within(&mut master, 1).await
-}
-
-/// Renews until it works: a time-out that a busy machine brings is no failure of the code.
-async fn renew_within(etcd: &mut Etcd, epoch: u64) -> Result<()> {
-    let begin = Instant::now();
-    loop {
-        match renew(etcd, epoch).await {
-            ArbiterReply::Renewed => return Ok(()),
-            ArbiterReply::Failed(ArbiterFailure::TimedOut | ArbiterFailure::Unreachable(_))
-                if begin.elapsed() < Duration::from_secs(20) => {}
-            other => bail!("renewal of epoch {epoch}, after {:?}: {other:?}", begin.elapsed()),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_user_needs_the_right_password_and_the_right_to_the_keys() -> Result<()> {
-    let test = "a_user_needs_the_right_password_and_the_right_to_the_keys";
-    let Some(cluster) = Cluster::start(test, 1)? else { return Ok(()) };
-    for user in ["root", "pair", "stranger"] {
-        cluster.control(&["user", "add", user, "--interactive=false"], "geheim\n")?;
-    }
-    cluster.control(&["role", "add", "failover-mail"], "")?;
-    let grant = ["role", "grant-permission", "failover-mail", "--prefix=true", "readwrite", "/failover/mail/"];
-    cluster.control(&grant, "")?;
-    cluster.control(&["user", "grant-role", "pair", "failover-mail"], "")?;
-    cluster.control(&["user", "grant-role", "root", "root"], "")?;
-    cluster.control(&["auth", "enable"], "")?;
-
-    let folder = tempfile::tempdir()?;
-    let as_user = |user: &str, password: &str| -> Result<EtcdSettings> {
-        let file = folder.path().join(format!("{user}-{password}"));
-        fs::write(&file, format!("{password}\n"))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
-        Ok(EtcdSettings { user: Some(user.to_owned()), password_file: Some(file), ..settings(cluster.endpoints()) })
-    };
-    let right = as_user("pair", "geheim")?;
-    let mut master = host_with(&right, Role::Master)?;
-    claim_now(&mut master, 1).await?;
-    renew_now(&mut master, 1).await?;
-    for (wrong, word) in [
-        (as_user("pair", "falsches-wort")?, "authentication failed"),
-        (as_user("stranger", "geheim")?, "permission denied"),
-        (settings(cluster.endpoints()), "user name is empty"),
-    ] {
-        let mut etcd = host_with(&wrong, Role::Slave)?;
-        let reply = etcd.ask(ArbiterRequest::Observe).await;
-        let shown = format!("{reply:?} {etcd:?}");
-        ensure!(
-            matches!(reply, ArbiterReply::Failed(ArbiterFailure::Unreachable(_))) && shown.contains(word),
-            "{shown}"
-        );
-        ensure!(!shown.contains("geheim") && !shown.contains("wort"), "a password is shown: {shown}");
-    }
-    fs::set_permissions(folder.path().join("pair-geheim"), fs::Permissions::from_mode(0o640))?;
-    let error = host_with(&right, Role::Master).err().context("a password that others may read was used")?;
-    ensure!(format!("{error:#}").contains("chmod 600"), "{error:#}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn tls_takes_only_the_configured_authority_and_shows_the_clients_certificate() -> Result<()> {
-    let test = "tls_takes_only_the_configured_authority_and_shows_the_clients_certificate";
-    let folder = tempfile::tempdir()?;
-    let authority = Authority::new(folder.path(), "own")?;
-    let server = authority.sign("server", "127.0.0.1")?;
-    let client = authority.sign("client", "127.0.0.1")?;
-    let foreign = Authority::new(folder.path(), "foreign")?.sign("client", "127.0.0.1")?;
-    let Some(cluster) = Cluster::start_with_tls(test, 1, &server)? else { return Ok(()) };
-    let with = |authority: &Path, credential: Option<(&PathBuf, &PathBuf)>| EtcdSettings {
-        ca_file: Some(authority.to_owned()),
-        client_certificate_file: credential.map(|(certificate, _)| certificate.clone()),
-        client_key_file: credential.map(|(_, key)| key.clone()),
-        ..settings(cluster.endpoints())
-    };
-    let good = with(&client.authority, Some((&client.certificate, &client.key)));
-    let mut master = host_with(&good, Role::Master)?;
-    claim_now(&mut master, 1).await?;
-    renew_now(&mut master, 1).await?;
-    for (case, bad, word) in [
-        (
-            "its authority is not ours",
-            with(&foreign.authority, Some((&client.certificate, &client.key))),
-            "verify failed",
-        ),
-        ("ours is not its", with(&client.authority, Some((&foreign.certificate, &foreign.key))), "alert"),
-        ("no certificate", with(&client.authority, None), "alert"),
-    ] {
-        let mut etcd = host_with(&bad, Role::Slave)?;
-        let reply = etcd.ask(ArbiterRequest::Observe).await;
-        let ArbiterReply::Failed(ArbiterFailure::Unreachable(why)) = &reply else { bail!("{case}: {reply:?}") };
-        ensure!(why.contains(word), "{case}: {why}");
-    }
-    let swapped = with(&client.authority, Some((&client.certificate, &foreign.key)));
-    let error = Etcd::new(&swapped, "mail", Role::Slave, boot(Role::Slave)).err();
-    ensure!(matches!(error, Some(EtcdError::Mismatch { .. })), "{error:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_server_with_a_certificate_for_another_address_is_not_talked_to() -> Result<()> {
-    let test = "a_server_with_a_certificate_for_another_address_is_not_talked_to";
-    let folder = tempfile::tempdir()?;
-    let authority = Authority::new(folder.path(), "own")?;
-    let client = authority.sign("client", "127.0.0.1")?;
-    let Some(cluster) = Cluster::start_with_tls(test, 1, &authority.sign("server", "127.0.0.2")?)? else {
-        return Ok(());
-    };
-    let settings = EtcdSettings {
-        ca_file: Some(client.authority),
-        client_certificate_file: Some(client.certificate),
-        client_key_file: Some(client.key),
-        ..settings(cluster.endpoints())
-    };
-    let reply = host_with(&settings, Role::Slave)?.ask(ArbiterRequest::Observe).await;
-    let ArbiterReply::Failed(ArbiterFailure::Unreachable(why)) = &reply else { bail!("{reply:?}") };
-    ensure!(why.contains("IP address mismatch"), "{why}");
-    Ok(())
 }
 
 #[tokio::test]

@@ -16,8 +16,11 @@ use super::authority::Credential;
 /// How much of a log a failure shows.
 const LOG_END_BYTES: usize = 4_000;
 
-/// For one question about its health.
-const HEALTH_LIMIT: Duration = Duration::from_secs(2);
+/// For one question about its health or its metrics.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Its metrics have some 100 kB.
+const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 pub(super) struct Member {
     name: String,
@@ -84,16 +87,17 @@ impl Member {
         if let Some(status) = child.try_wait()? {
             bail!("{} has ended: {status}", self.name);
         }
-        Ok(self.health().is_ok_and(|answer| answer.contains(r#""health":"true""#)))
+        Ok(self.ask("/health").is_ok_and(|answer| answer.contains(r#""health":"true""#)))
     }
 
-    fn health(&self) -> Result<String> {
+    /// Asks the port that serves neither clients nor peers, and no TLS.
+    pub(super) fn ask(&self, path: &str) -> Result<String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.metrics));
-        let mut stream = TcpStream::connect_timeout(&address, HEALTH_LIMIT)?;
-        stream.set_read_timeout(Some(HEALTH_LIMIT))?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        let mut stream = TcpStream::connect_timeout(&address, ASK_LIMIT)?;
+        stream.set_read_timeout(Some(ASK_LIMIT))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
         let mut answer = String::new();
-        stream.take(4096).read_to_string(&mut answer)?;
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
         Ok(answer)
     }
 

@@ -1,5 +1,6 @@
 //! A real etcd of one or more members on loopback, for the tests of the arbiter that is kept in it.
 
+pub mod ask;
 mod authority;
 mod member;
 mod relay;
@@ -40,6 +41,17 @@ impl Cluster {
         Cluster::start_with(test, count, None)
     }
 
+    /// Starts `count` members that keep their data where every write is waited for. `None`: etcd is not installed.
+    ///
+    /// # Errors
+    /// They do not start, with what they logged.
+    pub fn start_on_disk(count: usize) -> Result<Option<Cluster>> {
+        if missing_program().is_some() {
+            return Ok(None);
+        }
+        Cluster::start_in(|| Ok(folder_builder().tempdir()?), count, None).map(Some)
+    }
+
     /// The same with TLS to the clients, who must show a certificate of the same authority.
     ///
     /// # Errors
@@ -49,24 +61,28 @@ impl Cluster {
     }
 
     fn start_with(test: &str, count: usize, credential: Option<&Credential>) -> Result<Option<Cluster>> {
-        for program in ["etcd", "etcdctl"] {
-            // It runs, whatever it says to this.
-            if Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-                not_run(test, &format!("{program} is not installed (etcd-server, etcd-client)"))?;
-                return Ok(None);
-            }
+        if let Some(program) = missing_program() {
+            not_run(test, &format!("{program} is not installed (etcd-server, etcd-client)"))?;
+            return Ok(None);
         }
+        Cluster::start_in(folder, count, credential).map(Some)
+    }
+
+    fn start_in(
+        folder: impl Fn() -> Result<TempDir>,
+        count: usize,
+        credential: Option<&Credential>,
+    ) -> Result<Cluster> {
         let mut tried = 1;
         loop {
-            match Cluster::start_once(count, credential) {
+            match Cluster::start_once(folder()?, count, credential) {
                 Err(_) if tried < STARTS => tried += 1,
-                started => return started.map(Some),
+                started => return started,
             }
         }
     }
 
-    fn start_once(count: usize, credential: Option<&Credential>) -> Result<Cluster> {
-        let folder = folder()?;
+    fn start_once(folder: TempDir, count: usize, credential: Option<&Credential>) -> Result<Cluster> {
         let mut members = Member::make(count, folder.path(), credential)?;
         members.iter_mut().try_for_each(Member::start)?;
         let mut cluster = Cluster { members, credential: credential.cloned(), _folder: folder };
@@ -135,6 +151,14 @@ impl Cluster {
         self.members[number].signal(nix::sys::signal::Signal::SIGCONT)
     }
 
+    /// All members' metrics, one after the other, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// A member does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        self.members.iter().map(|member| member.ask("/metrics")).collect()
+    }
+
     /// Runs `etcdctl` against the first member with `input` on its standard input; gives what it printed.
     ///
     /// # Errors
@@ -155,9 +179,21 @@ impl Cluster {
     }
 }
 
+fn missing_program() -> Option<&'static str> {
+    // One that is there runs, whatever it says to this.
+    let runs = |program: &&str| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    ["etcd", "etcdctl"].into_iter().find(|program| !runs(program))
+}
+
 /// In memory where there is a place for it: etcd syncs each write, and 3.4 cannot be told not to.
 fn folder() -> Result<TempDir> {
+    folder_builder().tempdir_in("/dev/shm").or_else(|_| folder_builder().tempdir()).context("make a folder for etcd")
+}
+
+fn folder_builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("failover-etcd-");
-    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).context("make a folder for etcd")
+    builder
 }
