@@ -3,10 +3,14 @@
 //! Both kinds answer every question within the limit of one attempt that they were made with; what they could not find
 //! out by then is [`ArbiterFailure::TimedOut`](crate::decision::ArbiterFailure::TimedOut).
 
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod shared_storage;
 
 use crate::decision::{ArbiterReply, ArbiterRequest};
 
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use shared_storage::SharedStorage;
 
 /// The configured arbiter.
@@ -14,6 +18,9 @@ pub use shared_storage::SharedStorage;
 pub enum Arbiter {
     /// A folder that both hosts have mounted.
     SharedStorage(SharedStorage),
+    /// A cluster of etcd members.
+    #[cfg(feature = "etcd")]
+    Etcd(Box<Etcd>),
 }
 
 impl Arbiter {
@@ -22,6 +29,8 @@ impl Arbiter {
     pub async fn ask(&mut self, request: ArbiterRequest) -> ArbiterReply {
         match self {
             Arbiter::SharedStorage(store) => store.ask(request).await,
+            #[cfg(feature = "etcd")]
+            Arbiter::Etcd(etcd) => etcd.ask(request).await,
         }
     }
 }
