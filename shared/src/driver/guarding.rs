@@ -5,7 +5,9 @@ use std::path::Path;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::decision::{BootId, Epoch, GuardedLease, HeldLease, LeaseTimes, Millis, OperationId, Role};
-use crate::guardian::{self, Arming, Guarded, GuardianIs, Guarding as GuardianSays, Holding, Lease, Moment, Plan, Reset, Spans};
+use crate::guardian::{
+    self, Arming, Guarded, GuardianIs, Guarding as GuardianSays, Holding, Lease, Moment, Plan, Reset,
+};
 use crate::telemetry::chain;
 
 /// The reset action of the tests' hosts, which must never reach the machine's own: a command line for the shell.
@@ -34,13 +36,11 @@ pub(super) struct Found {
 }
 
 impl Guarding {
-    /// Takes up the line to the guardian. A pair without an arbiter needs none of this.
+    /// Takes up the line to the guardian. Without an arbiter it only tells that the guardian is gone.
     pub(super) fn start(config: &Config, run_dir: &Path, role: Role, boot: BootId) -> Guarding {
-        let Some(arbiter) = &config.arbiter else {
-            return Guarding { guarded: Err("no arbiter is configured".into()), times: None, waiting: None, ended: None };
-        };
-        let guarded = Guarded::start(run_dir, role, boot, &plan(config, arbiter)).map_err(|error| chain(&error));
-        Guarding { guarded, times: Some(arbiter.times), waiting: None, ended: None }
+        let guarded = Guarded::start(run_dir, role, boot, &plan(config)).map_err(|error| chain(&error));
+        let times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
+        Guarding { guarded, times, waiting: None, ended: None }
     }
 
     /// What keeps a start from being guarded, if something does: for the readiness.
@@ -89,7 +89,7 @@ impl Guarding {
         if let Some(operation) = self.waiting {
             let result = match guarded.arming() {
                 Ok(Arming::Armed) => Some(Ok(())),
-                Ok(Arming::Pending) => None,
+                Ok(Arming::Waiting) => None,
                 Ok(Arming::Refused(why)) => Some(Err(why)),
                 Err(error) => Some(Err(chain(&error))),
             };
@@ -115,18 +115,18 @@ impl Guarding {
 
     /// Leaves another plan, when the configuration was read again.
     pub(super) fn replace_config(&mut self, config: &Config) -> Result<(), String> {
-        let (Some(arbiter), Ok(guarded)) = (&config.arbiter, &mut self.guarded) else { return Ok(()) };
-        self.times = Some(arbiter.times);
-        guarded.follow_plan(&plan(config, arbiter)).map_err(|error| chain(&error))
+        self.times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
+        let Ok(guarded) = &mut self.guarded else { return Ok(()) };
+        guarded.follow_plan(&plan(config)).map_err(|error| chain(&error))
     }
 }
 
-fn plan(config: &Config, arbiter: &config::Arbiter) -> Plan {
-    let guard = match &arbiter.guard {
-        config::Guard::Watchdog { device, accept_softdog } => {
+fn plan(config: &Config) -> Plan {
+    let guard = match config.arbiter.as_ref().map(|arbiter| &arbiter.guard) {
+        Some(config::Guard::Watchdog { device, accept_softdog }) => {
             guardian::Guard::Watchdog { path: device.clone(), accept_softdog: *accept_softdog }
         }
-        config::Guard::GuardianOnly => guardian::Guard::GuardianOnly,
+        Some(config::Guard::GuardianOnly) | None => guardian::Guard::GuardianOnly,
     };
     let reset = match std::env::var(ENVIRONMENT_RESET) {
         Ok(command) => Reset::Command(vec!["/bin/sh".into(), "-c".into(), command]),
@@ -139,8 +139,5 @@ fn plan(config: &Config, arbiter: &config::Arbiter) -> Plan {
 fn moment(since: Millis) -> Moment {
     let ago_ns = clock::now().since(since).0.saturating_add(1).saturating_mul(1_000_000);
     let now = Moment::now();
-    Moment {
-        boottime_ns: now.boottime_ns.saturating_sub(ago_ns),
-        raw_ns: now.raw_ns.saturating_sub(ago_ns),
-    }
+    Moment { boottime_ns: now.boottime_ns.saturating_sub(ago_ns), raw_ns: now.raw_ns.saturating_sub(ago_ns) }
 }

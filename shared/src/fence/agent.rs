@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::CallError;
 use super::device::{agent_run, said};
 use super::metadata::AgentMetadata;
 use super::options::Told;
-use super::{CallError, check_options_file};
 use crate::child;
 use crate::config::{Config, FenceAgent, FenceDevice, Finding, Severity, nearest};
 

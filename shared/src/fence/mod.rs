@@ -46,7 +46,7 @@ pub enum Power {
 }
 
 /// A host was cut off, and the device confirms it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Fenced {
     /// The device that did it: `fence[1] fence_ipmilan`.
     pub device: String,
