@@ -79,7 +79,7 @@ fn each_mistake_of_the_arbiter_is_told_with_what_to_write() {
 
 /// Each: a piece of a good hard profile, its replacement, and what the only problem must say.
 const HARD_REFUSED: &[(&str, &str, &str)] = &[
-    ("stop_after: \"4s\"", "stop_after: \"3s\"", "write `stop_after: \"3500ms\"`"),
+    ("stop_after: \"4s\"", "stop_after: \"3s\"", "write `stop_after: \"3s 500ms\"`"),
     ("renew: \"1s\"", "renew: \"1200ms\"", "`renew: \"1166ms\"` or less"),
     ("attempt: \"500ms\"", "attempt: \"1s 1ms\"", "write `attempt: \"1s\"` or less"),
     ("renew: \"1s\"", "renew: \"0s\"", "too short"),
@@ -113,7 +113,7 @@ fn a_stop_that_does_not_fit_into_the_lease_is_refused_with_the_limit_that_does()
         shown.contains("the stop may take 30s 2ms") && shown.contains("give the 2 steps of the stop 13s each"),
         "{shown}"
     );
-    assert_eq!(problems.list()[0].line, 11, "{shown}");
+    assert_eq!(problems.list()[0].line, 12, "{shown}");
 }
 
 #[test]
