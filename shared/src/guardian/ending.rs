@@ -29,6 +29,7 @@ const UNMOUNTS_MAX: usize = 16;
 /// An end under way.
 pub(super) struct Ending {
     plan: Rc<Plan>,
+    family: i32,
     begun: Moment,
     kill_ms: Millis,
     told: BTreeSet<ProcessId>,
@@ -45,13 +46,15 @@ struct Left {
 }
 
 impl Ending {
-    pub(super) fn new(plan: Rc<Plan>, kill_ms: Millis, begun: Moment) -> Ending {
-        Ending { plan, begun, kill_ms, told: BTreeSet::new(), gentle: None, forced: None }
+    /// Ends what the plan names, and the descendants of the process `family`, within `kill_ms`.
+    pub(super) fn new(plan: Rc<Plan>, family: i32, kill_ms: Millis, begun: Moment) -> Ending {
+        Ending { plan, family, begun, kill_ms, told: BTreeSet::new(), gentle: None, forced: None }
     }
 
     /// Goes on. `Ok`: nothing is left, and that was seen in this step. `Err`: what is left.
     pub(super) fn step(&mut self, now: Moment) -> Result<(), String> {
-        let left = Left::of(&self.plan).map_err(|error| format!("what is left cannot be seen: {error}"))?;
+        let left =
+            Left::of(&self.plan, self.family).map_err(|error| format!("what is left cannot be seen: {error}"))?;
         if left.is_nothing() {
             return Ok(());
         }
@@ -84,7 +87,7 @@ impl Ending {
 }
 
 impl Left {
-    fn of(plan: &Plan) -> io::Result<Left> {
+    fn of(plan: &Plan, family: i32) -> io::Result<Left> {
         let mut left = Left::default();
         let kept = process::protected()?;
         for folder in &plan.cgroups {
@@ -99,10 +102,9 @@ impl Left {
                 }
             }
         }
-        let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
         for process in process::list()? {
             let named = plan.processes.iter().any(|name| process.is_named(name));
-            if named || descends_from(own, process.parent)? {
+            if named || descends_from(family, process.parent)? {
                 left.add(Some(process), &kept);
             }
         }

@@ -1,6 +1,8 @@
-//! The daemon's side: what it holds is written into the page, and what the guardian says of it is read there.
+//! The daemon's hold on its guardian: the page, and the line that tells at once when the guardian has something to say or
+//! is gone.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,15 +11,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use tokio::net::UnixStream;
 
-use crate::decision::{BootId, Epoch, Millis, Role};
+use crate::decision::{BootId, Millis, Role};
 
 use super::keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS, FLAG_STOP_ONLY};
-use super::lease::{Holding, Lease, Spans};
+use super::lease::Lease;
+use super::lease_page::{Arming, LeasePage, LeasePageError};
 use super::moment::Moment;
-use super::page::{Page, PageError, Side};
-use super::plan::{Plan, PlanError};
+use super::page::PageError;
+use super::plan::Plan;
 use super::program::page_path;
-use super::record::{Guarding, Record, Report};
+use super::record::Report;
 
 /// A guardian writes its report at least once a second.
 const GUARDIAN_SILENT_AFTER: Millis = Millis(3_000);
@@ -25,21 +28,13 @@ const GUARDIAN_SILENT_AFTER: Millis = Millis(3_000);
 const PUNCTUAL_WITHIN: Millis = Millis(1_000);
 /// Set by systemd for a unit's main process (systemd.exec(5)).
 const ENVIRONMENT_SYSTEMD: &str = "SYSTEMD_EXEC_PID";
-const NO_LEASE: Lease = Lease {
-    holding: Holding::Idle,
-    epoch: Epoch(0),
-    since: Moment { boottime_ns: 0, raw_ns: 0 },
-    spans: Spans { stop_after_ms: Millis(0), scripts_ms: Millis(0), kill_ms: Millis(0), watchdog_ms: Millis(0) },
-};
 
 /// A daemon's hold on its guardian.
 #[derive(Debug)]
 pub struct Guarded {
-    page: Page,
-    record: Record,
-    remembered: Option<Lease>,
+    page: LeasePage,
     report: Option<Report>,
-    /// Since when the report has not moved, counted in punctual turns only.
+    /// For how long the report has not moved, counted in punctual turns only.
     silent_ms: Millis,
     turned_at: Moment,
     guardian: Pid,
@@ -55,23 +50,15 @@ pub enum GuardedError {
     /// The line to it cannot be used.
     #[error("the line to the guardian cannot be used")]
     Line(#[source] io::Error),
-    /// The page cannot be used.
+    /// The page or the plan cannot be used.
     #[error(transparent)]
-    Page(#[from] PageError),
-    /// The plan cannot be written.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
+    Page(#[from] LeasePageError),
 }
 
-/// Whether a start may begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arming {
-    /// The guardian has not seen the lease yet.
-    Waiting,
-    /// It guards the lease: the watchdog is open and its time-out was read back, or the plan has none.
-    Armed,
-    /// It does not, and why. Nothing may be started; it goes on trying.
-    Refused(String),
+impl From<PageError> for GuardedError {
+    fn from(error: PageError) -> GuardedError {
+        GuardedError::Page(error.into())
+    }
 }
 
 /// How the guardian is.
@@ -102,57 +89,41 @@ impl Guarded {
         let named = std::env::var(ENVIRONMENT_GUARDIAN).ok().and_then(|pid| pid.parse().ok().map(Pid::from_raw));
         let guardian = named.filter(|guardian| *guardian == getppid()).ok_or(GuardedError::None)?;
         let line = stdin_line().map_err(GuardedError::Line)?;
-        let path = page_path(run_dir, role);
-        let digest = plan.write(&path.with_extension("guard"))?;
-        let page = Page::open(&path)?;
-        let newest = page.newest(Side::Daemon, |words| Record::parse(words).map(|record| (record.sequence, record)))?;
-        let remembered = newest.filter(|record| record.boot == boot).map(|record| record.lease);
-        let sequence = newest.map_or(0, |record| record.sequence);
-        let lease = remembered.unwrap_or(NO_LEASE);
-        let mut guarded = Guarded {
-            page,
-            record: Record { sequence, boot, lease, plan: digest },
-            remembered,
-            report: None,
-            silent_ms: Millis(0),
-            turned_at: Moment::now(),
-            guardian,
-            line,
-        };
-        guarded.write()?;
-        Ok(guarded)
+        let page = LeasePage::open(&page_path(run_dir, role), boot, plan)?;
+        Ok(Guarded { page, report: None, silent_ms: Millis(0), turned_at: Moment::now(), guardian, line })
     }
 
-    /// What the daemon before this one held, in this kernel start. `Held` with a span past [`super::Span::Serving`] is
-    /// over: the service is to be stopped, and nothing gone on with.
+    /// The page: what was held before, what is held, whether it is guarded, what the guardian says.
     #[must_use]
-    pub fn remembered(&self) -> Option<Lease> {
-        self.remembered
+    pub fn page(&self) -> &LeasePage {
+        &self.page
     }
 
-    /// What the guardian said last, if it did in this kernel start.
-    #[must_use]
-    pub fn report(&self) -> Option<&Report> {
-        self.report.as_ref()
+    /// Leaves another plan, when the configuration was read again.
+    ///
+    /// # Errors
+    /// See [`GuardedError`]; the plan before is then in force.
+    pub fn follow_plan(&mut self, plan: &Plan) -> Result<(), GuardedError> {
+        Ok(self.page.follow_plan(plan)?)
     }
 
-    /// The lease as it was published last.
-    #[must_use]
-    pub fn lease(&self) -> Lease {
-        self.record.lease
-    }
-
-    /// Tells the guardian what is held from now on, and wakes it. The guardian takes only what goes forward: a higher
-    /// epoch, or a later t0.
+    /// Tells the guardian what is held from now on, and wakes it: see [`LeasePage::publish`].
     ///
     /// # Errors
     /// The page cannot be written. The guardian then goes on with what it knows.
     pub fn publish(&mut self, lease: Lease) -> Result<(), GuardedError> {
-        self.record.lease = lease;
-        self.write()?;
+        self.page.publish(lease)?;
         // A full line has woken it already.
         let _ = self.line.try_write(b".");
         Ok(())
+    }
+
+    /// Whether the lease that was published last is guarded: see [`LeasePage::arming`].
+    ///
+    /// # Errors
+    /// The page cannot be read.
+    pub fn arming(&self) -> Result<Arming, GuardedError> {
+        Ok(self.page.arming()?)
     }
 
     /// To be called in each turn of the loop, at least once a second: shows the guardian that this daemon lives, and
@@ -161,12 +132,13 @@ impl Guarded {
     /// # Errors
     /// The page cannot be read or written.
     pub fn turn(&mut self, now: Moment) -> Result<GuardianIs, GuardedError> {
-        self.write()?;
-        let before = self.report.as_ref().map(|report| report.pulse);
-        self.read()?;
+        self.page.beat()?;
+        let report = self.page.report()?;
+        let pulse = |report: &Option<Report>| report.as_ref().map(|report| report.pulse);
+        let moved = pulse(&report) != pulse(&self.report);
+        self.report = report;
         let passed = now.since(self.turned_at);
         self.turned_at = now;
-        let moved = self.report.as_ref().map(|report| report.pulse) != before;
         self.silent_ms = if moved || passed > PUNCTUAL_WITHIN { Millis(0) } else { self.silent_ms.after(passed) };
         if self.silent_ms < GUARDIAN_SILENT_AFTER || getppid() != self.guardian {
             return Ok(GuardianIs::Alive);
@@ -176,25 +148,6 @@ impl Guarded {
             Ok(()) => Ok(GuardianIs::Killed),
             Err(error) => Err(GuardedError::Line(error.into())),
         }
-    }
-
-    /// Whether the lease that was published last is guarded. Reads the page.
-    ///
-    /// # Errors
-    /// The page cannot be read.
-    pub fn arming(&mut self) -> Result<Arming, GuardedError> {
-        self.read()?;
-        let Some(report) = self.report.as_ref().filter(|report| report.epoch == self.record.lease.epoch) else {
-            return Ok(Arming::Waiting);
-        };
-        Ok(match report.guarding {
-            _ if self.record.lease.holding != Holding::Held => Arming::Refused("no lease is held".to_owned()),
-            Guarding::Armed | Guarding::ArmedAlone => Arming::Armed,
-            Guarding::Idle => Arming::Waiting,
-            Guarding::Refused => Arming::Refused(report.why.clone()),
-            Guarding::Ending | Guarding::Resetting => Arming::Refused("its time is over".to_owned()),
-            Guarding::Ended => Arming::Refused("the guardian has ended this epoch".to_owned()),
-        })
     }
 
     /// Waits for the guardian's line. May be dropped at any time; nothing is lost but the wish to look.
@@ -230,23 +183,10 @@ impl Guarded {
             .stdin(Stdio::null())
             .exec()
     }
-
-    fn write(&mut self) -> Result<(), GuardedError> {
-        self.record.sequence = self.record.sequence.saturating_add(1);
-        Ok(self.page.write(Side::Daemon, self.record.sequence, &self.record.to_string())?)
-    }
-
-    fn read(&mut self) -> Result<(), GuardedError> {
-        let newest =
-            self.page.newest(Side::Guardian, |words| Report::parse(words).map(|report| (report.pulse, report)))?;
-        self.report = newest.filter(|report| report.boot == self.record.boot);
-        Ok(())
-    }
 }
 
 /// The daemon's end of the line, moved out of the way of its children.
 fn stdin_line() -> io::Result<UnixStream> {
-    use std::os::fd::AsFd;
     let line = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     // Refused for what is no socket.
     line.peer_addr()?;

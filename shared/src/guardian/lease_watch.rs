@@ -33,6 +33,8 @@ pub(super) struct LeaseWatch {
     page: Page,
     plan_path: PathBuf,
     boot: BootId,
+    /// Whose descendants belong to the service, whatever they are called: the guardian's own number.
+    family: i32,
     /// The last record that was taken.
     record: Option<Record>,
     moved_at: Moment,
@@ -74,6 +76,7 @@ impl LeaseWatch {
             page,
             plan_path: path.with_extension("guard"),
             boot,
+            family: std::process::id().cast_signed(),
             record: None,
             moved_at: now,
             refused: None,
@@ -305,10 +308,10 @@ impl LeaseWatch {
     fn end(&mut self, lease: &Lease, span: Span, now: Moment) {
         let done = match self.plan() {
             Ok(plan) => {
-                let kill_ms = lease.spans.kill_ms;
+                let (kill_ms, family) = (lease.spans.kill_ms, self.family);
                 let ending = self.ending.get_or_insert_with(|| {
                     tracing::error!(epoch = lease.epoch.0, "the lease runs out: the guardian ends the service");
-                    Ending::new(plan, kill_ms, now)
+                    Ending::new(plan, family, kill_ms, now)
                 });
                 ending.step(now)
             }

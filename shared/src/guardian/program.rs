@@ -52,6 +52,9 @@ pub fn start_under(role: Role, run_dir: &Path, log_json: bool) -> io::Result<Inf
 /// the form of the log, the daemon's program and its arguments. It is not for people.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before there are threads, whose reserved memory would count as well. Only what is mapped now: a limit would make
+    // later allocations fail otherwise (mlockall(2), MCL_FUTURE).
+    let locked = mlockall(MlockAllFlags::MCL_CURRENT);
     let mut arguments = std::env::args_os().skip(1);
     let (Some(name), Some(page), Some(form), Some(program)) =
         (arguments.next(), arguments.next(), arguments.next(), arguments.next())
@@ -61,7 +64,14 @@ pub fn main() -> ExitCode {
         return ExitCode::from(EXIT_SYSTEM);
     };
     log::start(form == "json");
-    prepare(&name);
+    if let Err(error) = locked {
+        tracing::warn!(%error, "the guardian's memory may be swapped out, and have to come from a disk that hangs");
+    }
+    if let Ok(name) = CString::new(name.as_bytes())
+        && let Err(error) = prctl::set_name(&name)
+    {
+        tracing::debug!(%error, "the process could not be named");
+    }
     let rest: Vec<OsString> = arguments.collect();
     let daemon = move || {
         let mut daemon = Command::new(&program);
@@ -69,18 +79,4 @@ pub fn main() -> ExitCode {
         daemon
     };
     keeper::run(Path::new(&page), daemon, Pace::default())
-}
-
-/// A name that people know, and memory that is there when the disk is not.
-fn prepare(name: &OsString) {
-    if let Ok(name) = CString::new(name.as_bytes())
-        && let Err(error) = prctl::set_name(&name)
-    {
-        tracing::debug!(%error, "the process could not be named");
-    }
-    // Its own code must not have to come from a disk that hangs. Only what is mapped now: a limit would otherwise make
-    // later allocations fail (mlockall(2), MCL_FUTURE).
-    if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT) {
-        tracing::warn!(%error, "the guardian's memory may be swapped out, and read from a disk that hangs");
-    }
 }
