@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
+use super::contend::Holder;
 use super::node::Node;
 use super::peer::{Answer, Demand, Duty, Evidence};
 use super::policy::Policy;
@@ -53,6 +54,33 @@ impl Node {
         {
             progress.again_at = Some(now);
         }
+        if progress.writing.is_some() || !self.peer.silent {
+            return;
+        }
+        match self.lease_over(now) {
+            Some(proof) => self.claim(now, attempt.clone(), Proof::Lease(proof), Rule::ProofLease, out),
+            None if matches!(attempt.evidence, Evidence::Silence(_)) && self.holder(now) == Holder::Renewing => {
+                self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
+            }
+            None => {}
+        }
+    }
+
+    /// The demand's time is over and the peer's lease is awaited.
+    pub(super) fn consider_lease(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
+        if self.reason_is_gone(&attempt) {
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if let Some(proof) = self.lease_over(now) {
+            return self.claim(now, attempt, Proof::Lease(proof), Rule::ProofLease, out);
+        }
+        let renewing = self.holder(now) == Holder::Renewing;
+        if renewing && matches!(attempt.evidence, Evidence::Silence(_)) {
+            self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
+        } else if renewing || !self.lease_is_awaited(now) {
+            let allowed = self.policy.proof_timeout;
+            self.block(now, attempt, Rule::NoProof, "the peer's lease does not run out", allowed, out);
+        }
     }
 
     /// The next sending and the second way. Only when every answer that waited was read: sent before that, an answer
@@ -87,7 +115,9 @@ impl Node {
         let since = match &self.state {
             State::Requesting { progress, .. } => progress.sent,
             State::TakeoverBlocked { sent, .. } => Some(*sent),
-            State::Proving { asked, .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            State::Proving { asked: Some(asked), .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            // With an arbiter the claim decides, however old the answer is.
+            State::Proving { asked: None, .. } => return true,
             _ => None,
         };
         since.is_some_and(|since| now.since(since) < self.policy.leave_ms())
@@ -238,10 +268,14 @@ impl Node {
 
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.policy.proof_timeout && self.peer.silent {
+        if self.lease_is_awaited(now) {
+            let at = self.lease_over_at().map_or(Millis(0), |at| at.since(now));
+            self.note(now, Rule::LeaseAwaited, &format!("over in {at} at the earliest"), out);
+            self.enter(now, State::Proving { attempt, asked: None });
+        } else if self.policy.proof_timeout && self.peer.silent {
             self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
-            self.enter(now, State::Proving { attempt, asked: now });
+            self.enter(now, State::Proving { attempt, asked: Some(now) });
         } else {
             let allowed = self.policy.proof_timeout;
             self.block(now, attempt, Rule::NoProof, "shutdown_timeout passed without an answer", allowed, out);
@@ -300,6 +334,9 @@ impl Node {
         let (attempt, asked, timeout_allowed) = (attempt.clone(), *asked, *timeout_allowed);
         if self.reason_is_gone(&attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if let Some(proof) = self.lease_over(now) {
+            return self.claim(now, attempt, Proof::Lease(proof), Rule::ProofLease, out);
         }
         let ask =
             timeout_allowed && self.peer.silent && asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_LIMIT_MS);

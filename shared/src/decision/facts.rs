@@ -27,6 +27,7 @@ impl Node {
         self.compare_digests(now, beat.digest, out);
         self.learn_numbers(&beat, out);
         self.learn_duty(now, &beat);
+        self.hear_fenced(now, &beat, out);
         self.peer.beat = Some(beat);
     }
 
@@ -116,6 +117,8 @@ impl Node {
             }
         }
         if late >= Policy::TILT_AT_MS {
+            // The lease is proved again at once, instead of at the next renewal.
+            self.arbitration.next_at = self.arbitration.next_at.min(now);
             if self.tilt_until.is_none() {
                 self.note(now, Rule::TiltBegan, &format!("the loop was late by {late}"), out);
             }
