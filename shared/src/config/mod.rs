@@ -37,6 +37,7 @@ pub use model::{
 pub use outage::{FaultOutage, stop_limit, worst_case};
 pub use problem::{Problem, Problems, Severity};
 pub use reader::{Origin, Resolved};
+pub(crate) use suggest::nearest;
 
 #[cfg(test)]
 mod tests;
