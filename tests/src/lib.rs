@@ -8,4 +8,5 @@ pub mod lab;
 pub mod pair;
 pub mod program;
 pub mod settings;
+pub mod simulator;
 pub mod wait;
