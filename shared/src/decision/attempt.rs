@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::action::{Action, PageKind};
 use super::node::Node;
 use super::peer::{Answer, Demand, Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase, Proof};
 use super::rule::Rule;
@@ -104,6 +105,11 @@ impl Node {
         self.enter(now, State::Standby);
     }
 
+    pub(super) fn demand_not_durable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
+        self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+        self.withdraw(now, request, Rule::DemandNotDurable, out);
+    }
+
     pub(super) fn still_stopping(&mut self, request: RequestId) {
         if let State::Requesting { attempt, progress } = &mut self.state
             && attempt.request == request
@@ -199,7 +205,7 @@ impl Node {
 
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.policy.proof_timeout && self.peer.silent {
+        if (self.policy.proof_timeout || planted(Bug::TimeoutStarts)) && self.peer.silent {
             self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
             self.enter(now, State::Proving { attempt, asked: now });

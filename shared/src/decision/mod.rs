@@ -14,6 +14,7 @@ mod invariant;
 mod node;
 mod obey;
 mod peer;
+mod planted;
 mod policy;
 mod record;
 mod rule;
@@ -33,6 +34,8 @@ pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
+#[cfg(feature = "planted")]
+pub use planted::{Bug, plant};
 pub use policy::Policy;
 pub use record::{Attempt, Phase, Proof, Record, StopCause};
 pub use rule::Rule;

@@ -1,12 +1,13 @@
 //! Many schedules, one seed each, on all cores; and what they reached together.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::schedule::{self, Outcome};
 use super::seen::{Seen, Sight};
+use super::story::Case;
 use super::{canary, trace};
 
 /// What to run.
@@ -42,12 +43,41 @@ pub struct Report {
 /// Runs a corpus. The report does not depend on the number of threads, as long as no law is broken.
 #[must_use]
 pub fn run(order: &Order) -> Report {
+    let one = |seed: u64| Some(schedule::random(options(seed, order.canary), false));
+    gather(order.schedules, order.first_seed, order.threads, order.violations_most, &one)
+}
+
+fn gather(
+    count: u64,
+    first: u64,
+    threads: usize,
+    violations_most: u64,
+    one: &(dyn Fn(u64) -> Option<Outcome> + Sync),
+) -> Report {
     let next = AtomicU64::new(0);
-    let enough = AtomicBool::new(false);
+    let violations = AtomicU64::new(0);
     let began = Instant::now();
+    let part = || {
+        let mut report = Report::default();
+        while violations.load(Ordering::Relaxed) < violations_most {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            let seed = first.wrapping_add(number);
+            let Some(outcome) = one(seed) else { break };
+            report.schedules += 1;
+            report.simulated_ms += outcome.lasted_ms;
+            report.seen.add(&outcome.seen);
+            if let Some(breach) = outcome.breach {
+                report.violations.push((seed, breach.to_string()));
+                violations.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        report
+    };
     let parts: Vec<Report> = std::thread::scope(|scope| {
-        let work = || part(order, &next, &enough);
-        let threads: Vec<_> = (0..order.threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(part)).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let mut report = Report::default();
@@ -62,26 +92,11 @@ pub fn run(order: &Order) -> Report {
     report
 }
 
-fn part(order: &Order, next: &AtomicU64, enough: &AtomicBool) -> Report {
-    let mut report = Report::default();
-    while !enough.load(Ordering::Relaxed) {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= order.schedules {
-            break;
-        }
-        let seed = order.first_seed.wrapping_add(number);
-        let outcome = schedule::random(options(seed, order.canary), false);
-        report.schedules += 1;
-        report.simulated_ms += outcome.lasted_ms;
-        report.seen.add(&outcome.seen);
-        if let Some(breach) = outcome.breach {
-            report.violations.push((seed, breach.to_string()));
-            if report.violations.len() as u64 >= order.violations_most {
-                enough.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-    report
+/// Runs cases of stories. A violation's number is that of its case.
+#[must_use]
+pub fn run_cases(cases: &[Case], threads: usize) -> Report {
+    let one = |number: u64| cases.get(number as usize).map(|case| case.run(false));
+    gather(cases.len() as u64, 0, threads, 10, &one)
 }
 
 /// The options of one seed in a corpus.
@@ -119,23 +134,29 @@ impl Report {
     pub fn missing(&self) -> Vec<&'static str> {
         self.seen.missing().into_iter().map(|sight| sight.words().0).collect()
     }
+
+    /// How much ran, how fast, and how often a law was broken.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let seconds = self.took.as_secs_f64().max(0.001);
+        let simulated = self.simulated_ms as f64 / 1_000.0;
+        format!(
+            "{} schedules in {seconds:.1} s, {:.0} a second; {:.4} simulated years, {:.0} times faster than time; \
+             {} violations",
+            self.schedules,
+            self.schedules as f64 / seconds,
+            simulated / (365.25 * 86_400.0),
+            simulated / seconds,
+            self.violations.len(),
+        )
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.took.as_secs_f64().max(0.001);
-        let simulated = self.simulated_ms as f64 / 1_000.0;
         for sight in Sight::ALL {
             writeln!(f, "{:>10} {}", self.seen.count(*sight), sight.words().0)?;
         }
-        writeln!(
-            f,
-            "{} schedules in {seconds:.1} s: {:.0} a second, {:.0} times faster than time; {:.4} simulated years",
-            self.schedules,
-            self.schedules as f64 / seconds,
-            simulated / seconds,
-            simulated / (365.25 * 86_400.0),
-        )?;
-        write!(f, "{} violations", self.violations.len())
+        f.write_str(&self.summary())
     }
 }

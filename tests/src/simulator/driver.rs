@@ -186,12 +186,24 @@ impl World {
         let told =
             self.network.is_open(Way::Balancer, index).then(|| self.balancer.ordered(index, host.wish)).flatten();
         match told {
-            Some(true) => return self.hosts[index].wish_done = true,
+            Some(true) => {
+                self.hosts[index].wish_done = true;
+                return self.other_reconciles(1 - index);
+            }
             Some(false) => self.judge.saw(Sight::BalancerRefused),
             None if self.balancer.is_mute => self.judge.saw(Sight::BalancerTookLate),
             None => {}
         }
         self.plan(self.now + BALANCE_AGAIN_MS, Item::Balance(index, incarnation));
+    }
+
+    /// The other host reads the device back now and then, and finds that it does not do what it wants any more.
+    fn other_reconciles(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        if let (Some(incarnation), true, true) = (host.incarnation(), host.wish_done, host.wish != Wish::Nothing) {
+            host.wish_done = false;
+            self.after(BALANCE_AGAIN_MS, BALANCE_AGAIN_MS * 2, Item::Balance(index, incarnation));
+        }
     }
 
     /// The second way's end: `stop-here` has run on the other host, or could not.

@@ -102,6 +102,33 @@ impl Options {
     }
 }
 
+/// A way to configure what may follow a demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// Acknowledgement, or a person's word.
+    Ack,
+    /// That, and the second way.
+    SecondWay,
+    /// That, and silence taken for a stop.
+    Timeout,
+}
+
+impl Setup {
+    /// All of them.
+    pub const ALL: &[Setup] = &[Setup::Ack, Setup::SecondWay, Setup::Timeout];
+
+    /// The rules.
+    #[must_use]
+    pub fn policy(self) -> Policy {
+        let policy = short_policy();
+        match self {
+            Setup::Ack => policy,
+            Setup::SecondWay => Policy { rcmd: true, ..policy },
+            Setup::Timeout => Policy { proof_timeout: true, ..policy },
+        }
+    }
+}
+
 /// A pair's rules with short spans, so that much happens in a schedule.
 #[must_use]
 pub fn short_policy() -> Policy {

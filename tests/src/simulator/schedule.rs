@@ -67,7 +67,7 @@ pub(super) fn settle(world: &mut World) {
 
 /// The pair serves as it should.
 #[must_use]
-fn is_settled(world: &World) -> bool {
+pub(super) fn is_settled(world: &World) -> bool {
     let names = world.hosts.each_ref().map(|host| host.node().map(|node| node.state().name()));
     (0..2).any(|active| {
         names[active] == Some(StateName::Active)

@@ -351,7 +351,15 @@ impl World {
         let Some(daemon) = &mut host.daemon else { return };
         let before = Before::of(&daemon.node);
         let mut out = std::mem::take(&mut self.actions);
-        daemon.node.step(local, event, &mut out);
+        if Judge::is_stale(before, told) {
+            // Time alone may call for a step of its own.
+            let mut twin = daemon.node.clone();
+            twin.step(local, Event::TakeoverNotice(Epoch(0)), &mut Vec::new());
+            daemon.node.step(local, event, &mut out);
+            self.judge.s13_stale_changes_nothing(told, &daemon.node, &twin);
+        } else {
+            daemon.node.step(local, event, &mut out);
+        }
         let host = &self.hosts[index];
         let changed = self.judge.stepped(now, host, before, told, &out);
         let after = host.node().map_or(before.name, |node| node.state().name());

@@ -147,7 +147,6 @@ impl Judge {
         self.s3_epochs_never_decrease(host.index(), host);
         self.s4_start_follows_a_proof(host, before);
         self.s12_failed_stop_is_no_stop(before, told, node);
-        self.s13_stale_changes_nothing(before, told, node, out);
         self.v3_demands_end(now, host, told, out);
         self.v4_a_person_is_called(host, before, out);
         self.core_keeps_its_rules(host, before, out)

@@ -164,26 +164,22 @@ impl Judge {
         }
     }
 
-    /// S13, after a step that was told something old.
-    pub fn s13_stale_changes_nothing(&mut self, before: Before, told: Told, node: &Node, out: &[Action]) {
-        let may_act = |action: &Action| match action {
-            Action::Note(_) => true,
-            Action::Answer { answer, .. } => matches!(answer, Answer::Refused(_)),
-            _ => false,
-        };
-        let is_stale = match told {
+    /// Whether what a core is told is old: the answer to another demand than the one under way, or a demand that
+    /// speaks of an epoch before the one that runs.
+    #[must_use]
+    pub fn is_stale(before: Before, told: Told) -> bool {
+        match told {
             Told::Answer(request) => before.request != Some(request),
             Told::Demand(_, epoch) => before.active.is_some_and(|active| epoch < active),
             Told::Other | Told::StopFailed => false,
-        };
-        if is_stale {
-            let stays = before.name == node.state().name() && before.entered == node.entered().0;
-            // What the facts call for by themselves may fall into the same step.
-            let quiet = out.iter().all(may_act) || before.request.is_some();
-            self.must(Law::S13, stays && quiet, || {
-                format!("{told:?} was not for {before:?} and led to {:?}: {out:?}", node.state())
-            });
         }
+    }
+
+    /// S13, after a step that was told something old: the core is as its twin, which was told nothing.
+    pub fn s13_stale_changes_nothing(&mut self, told: Told, node: &Node, twin: &Node) {
+        self.must(Law::S13, node == twin, || {
+            format!("{told:?} is old, and led to {:?} instead of {:?}", node.state(), twin.state())
+        });
     }
 
     /// S16, when the service writes.
