@@ -71,7 +71,7 @@ fn a_corpus_that_is_too_small_misses_what_it_must_reach() {
 #[test]
 fn a_pair_that_nobody_disturbs_stays_where_it_is_for_a_day() {
     for setup in Setup::ALL {
-        let outcome = quiet::undisturbed(Options::calm(7, setup.policy()), DAY_MS);
+        let outcome = quiet::undisturbed(Options::calm(7, *setup), DAY_MS);
         assert!(outcome.breach.is_none(), "{setup:?}: {}", outcome.breach.unwrap());
     }
 }
@@ -80,13 +80,13 @@ fn a_pair_that_nobody_disturbs_stays_where_it_is_for_a_day() {
 fn a_dead_master_is_followed_within_the_time_out_where_silence_is_taken_for_a_stop() {
     let policy = Setup::Timeout.policy();
     let limit_ms = policy.suspect_after_ms.0 + policy.shutdown_timeout_ms.0 + policy.start_limit_ms.0 + 10_000;
-    let outcome = quiet::master_dies(Options::calm(7, policy), limit_ms);
+    let outcome = quiet::master_dies(Options::calm(7, Setup::Timeout), limit_ms);
     assert!(outcome.breach.is_none(), "{}", outcome.breach.unwrap());
 }
 
 #[test]
 fn a_dead_master_is_not_followed_without_a_proof() {
-    let outcome = quiet::master_dies(Options::calm(7, Setup::Ack.policy()), 300_000);
+    let outcome = quiet::master_dies(Options::calm(7, Setup::Ack), 300_000);
     let breach = outcome.breach.expect("nothing proves that a silent host has stopped");
     assert!(breach.detail.contains("TakeoverBlocked"), "{breach}");
 }
@@ -94,7 +94,7 @@ fn a_dead_master_is_not_followed_without_a_proof() {
 #[test]
 fn two_hosts_that_come_back_together_serve_on_one_of_them() {
     for setup in Setup::ALL {
-        let outcome = quiet::both_come_back(Options::calm(7, setup.policy()), 10_000);
+        let outcome = quiet::both_come_back(Options::calm(7, *setup), 10_000);
         assert!(outcome.breach.is_none(), "{setup:?}: {}", outcome.breach.unwrap());
     }
 }

@@ -6,11 +6,15 @@ mod action;
 mod arbiter;
 mod attempt;
 mod boot;
+mod claim;
 mod combined;
 mod command;
+mod contend;
 mod event;
 mod facts;
+mod fencing;
 mod invariant;
+mod lease;
 mod node;
 mod obey;
 mod peer;
@@ -28,18 +32,19 @@ mod timer;
 mod turn;
 mod types;
 
-pub use action::{Action, Balance, Note, Page, PageKind};
+pub use action::{Action, Balance, GuardedLease, Note, Page, PageKind};
 pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes, Slot, Stamp, Terms, View};
 pub use combined::Combined;
 pub use event::{Command, Event, Sight};
+pub use lease::HeldLease;
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
 #[cfg(feature = "planted")]
 pub use planted::{Bug, plant};
 pub use policy::Policy;
-pub use record::{Attempt, Phase, Proof, Record, StopCause};
+pub use record::{Attempt, LeaseProof, Phase, Proof, Record, StopCause};
 pub use rule::Rule;
-pub use state::{Progress, State, StateName};
+pub use state::{ClaimStep, Progress, State, StateName};
 pub use tally::{Tally, TallyAction, TallyEvent, TallyRules};
 pub use timer::Timer;
 pub use types::{

@@ -171,6 +171,8 @@ impl Node {
             StopCause::Demand(request) => format!("the {} demanded it ({request})", self.policy.role.peer()),
             StopCause::HigherEpoch(higher) => format!("the {} runs epoch {higher}", self.policy.role.peer()),
             StopCause::StartFailed { reason, .. } => format!("the start failed: {reason}"),
+            StopCause::LeaseLost => Rule::LeaseNotRenewed.sentence().into(),
+            StopCause::Deposed(later) => format!("the {} claimed epoch {later}", self.policy.role.peer()),
             StopCause::Overtaken => Rule::StartOvertaken.sentence().into(),
             StopCause::Invariant => Rule::InvariantBroken.sentence().into(),
         };
@@ -202,7 +204,12 @@ impl Node {
                         self.answer_not_running(now, request, epoch, out);
                     }
                 }
-                StopCause::Demand(_) | StopCause::HigherEpoch(_) | StopCause::Overtaken | StopCause::Invariant => {
+                StopCause::Demand(_)
+                | StopCause::HigherEpoch(_)
+                | StopCause::LeaseLost
+                | StopCause::Deposed(_)
+                | StopCause::Overtaken
+                | StopCause::Invariant => {
                     self.note(now, Rule::StopVerified, &stop_in_words(forced.as_ref()), out);
                     self.stopped(now, epoch, means, forced, answer_to, out);
                 }
@@ -219,6 +226,7 @@ impl Node {
         answer_to: Option<RequestId>,
         out: &mut Vec<Action>,
     ) {
+        self.lease_ends(out);
         let epoch = epoch.max(self.record.highest);
         let write = self.persist(Phase::Stopped { epoch, means, forced: forced.clone() }, out);
         if planted(Bug::AcksBeforeDurable)
@@ -237,6 +245,7 @@ impl Node {
         if !durable {
             return self.stop_failed(now, epoch, Rule::StopNotDurable.sentence().into(), answer_to, out);
         }
+        self.release(now, self.record.owned);
         if let Some(request) = answer_to {
             self.let_go_at = Some(now);
             out.push(Action::Answer { request, answer });
@@ -274,6 +283,7 @@ impl Node {
         commanded: bool,
         out: &mut Vec<Action>,
     ) {
+        self.lease_ends(out);
         self.persist(Phase::FailedStart { epoch, reason: reason.clone(), commanded }, out);
         let effect = if commanded {
             "The other host is asked to take the service back."
@@ -324,6 +334,7 @@ impl Node {
             State::Stopping { .. } => return,
             _ => {}
         }
+        self.lease_ends(out);
         let means = StopMeans::PostConditions;
         out.push(Action::Balance(Balance::Leave));
         self.persist(Phase::Stopped { epoch, means, forced: None }, out);

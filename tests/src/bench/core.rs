@@ -30,7 +30,7 @@ pub fn step() -> Result<Row> {
         hold_down_ms: Millis(600_000),
     };
     let mut out = Vec::new();
-    let mut node = Node::new(policy, BootId(1), Incarnation(1), None, Millis(0), &mut out);
+    let mut node = Node::new(policy, BootId(1), Incarnation(1), None, None, Millis(0), &mut out);
     let begun = Instant::now();
     for turn in 0..STEPS / 2 {
         let now = Millis(u64::from(turn));

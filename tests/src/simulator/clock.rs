@@ -24,7 +24,7 @@ impl Clock {
         Clock { booted_at: now, boot_rate_ppm, raw_rate_ppm, stood_ms: 0, standing_since: None, wall_offset_ms: 0 }
     }
 
-    /// `CLOCK_BOOTTIME`, by which the core lives.
+    /// `CLOCK_BOOTTIME`.
     #[must_use]
     pub fn boot_ms(&self, now: u64) -> u64 {
         FIRST_MS + scaled(self.ran_ms(now), self.boot_rate_ppm)
@@ -36,18 +36,30 @@ impl Clock {
         FIRST_MS + scaled(self.ran_ms(now), self.raw_rate_ppm)
     }
 
-    /// The first true time, from `now` on, at which the boot clock shows `local`; if the machine goes on standing,
+    /// The faster of the two: for what this host must have done by a time. The core lives by it.
+    #[must_use]
+    pub fn fast_ms(&self, now: u64) -> u64 {
+        self.boot_ms(now).max(self.raw_ms(now))
+    }
+
+    /// How much the slower is behind.
+    #[must_use]
+    pub fn lag_ms(&self, now: u64) -> u64 {
+        self.boot_ms(now).abs_diff(self.raw_ms(now))
+    }
+
+    /// The first true time, from `now` on, at which the faster clock shows `local`; if the machine goes on standing,
     /// this comes too early.
     #[must_use]
     pub fn when(&self, local: u64, now: u64) -> u64 {
-        let left = local.saturating_sub(self.boot_ms(now));
+        let left = local.saturating_sub(self.fast_ms(now));
         if left == 0 {
             return now;
         }
         // At most one step off for the rounding of `scaled`.
-        let rate = 1_000_000 + self.boot_rate_ppm.max(-500_000);
+        let rate = 1_000_000 + self.boot_rate_ppm.max(self.raw_rate_ppm).max(-500_000);
         let mut at = now + left.saturating_mul(1_000_000) / rate.unsigned_abs();
-        while self.boot_ms(at) < local {
+        while self.fast_ms(at) < local {
             at += 1;
         }
         at
@@ -88,13 +100,13 @@ mod tests {
     #[test]
     fn a_deadline_is_reached_at_the_first_moment_that_shows_it_at_any_rate() {
         for rate in [-10_000, -9_999, -1, 0, 1, 250, 10_000] {
-            let clock = Clock::boots(777, rate, 0);
+            let clock = Clock::boots(777, rate, -250);
             for now in [777, 1_000, 123_456] {
                 for left in [0, 1, 2, 99, 60_000, 3_600_000] {
-                    let local = clock.boot_ms(now) + left;
+                    let local = clock.fast_ms(now) + left;
                     let at = clock.when(local, now);
-                    assert!(clock.boot_ms(at) >= local, "rate {rate}, {left} ms from {now}");
-                    assert!(at == now || clock.boot_ms(at - 1) < local, "rate {rate}, {left} ms from {now}: late");
+                    assert!(clock.fast_ms(at) >= local, "rate {rate}, {left} ms from {now}");
+                    assert!(at == now || clock.fast_ms(at - 1) < local, "rate {rate}, {left} ms from {now}: late");
                 }
             }
         }

@@ -50,12 +50,19 @@ impl World {
             Action::Look { operation } => self.after(1, 20, Item::LookEnds(index, incarnation, operation)),
             Action::Start { operation, epoch, resume, .. } => {
                 self.judge.starts(&self.hosts[index], epoch, resume);
+                if let Some(arbiter) = &self.arbiter {
+                    self.judge.s2_start_holds_the_claim(&self.hosts[index], epoch, arbiter.owner(epoch));
+                }
                 self.run_list(index, true, operation, epoch, resume);
             }
             Action::Stop { operation, epoch, resume, .. } => {
                 self.run_list(index, false, operation, epoch, resume);
                 self.progress(index);
             }
+            Action::Arbiter { operation, request } => self.ask_arbiter(index, operation, request),
+            Action::Guard { operation, lease } => self.guard(index, operation, lease),
+            Action::Fence { operation } => self.fence(index, operation),
+            Action::Unfence => self.judge.s14_comes_back_anew(&self.hosts[index], &self.hosts[1 - index]),
             Action::Balance(balance) => self.balance(index, incarnation, balance),
             Action::AskWitness => self.witness(index, incarnation),
             Action::Page(page) => self.judge.paged(page.kind),
@@ -183,13 +190,14 @@ impl World {
         if host.incarnation() != Some(incarnation) || host.wish_done {
             return;
         }
-        let told =
-            self.network.is_open(Way::Balancer, index).then(|| self.balancer.ordered(index, host.wish)).flatten();
+        let before = self.balancer.target;
+        let reached = self.network.is_open(Way::Balancer, index);
+        let told = if reached { self.balancer.ordered(index, host.wish) } else { None };
+        if self.balancer.target != before {
+            self.other_reconciles(1 - index);
+        }
         match told {
-            Some(true) => {
-                self.hosts[index].wish_done = true;
-                return self.other_reconciles(1 - index);
-            }
+            Some(true) => return self.hosts[index].wish_done = true,
             Some(false) => self.judge.saw(Sight::BalancerRefused),
             None if self.balancer.is_mute => self.judge.saw(Sight::BalancerTookLate),
             None => {}

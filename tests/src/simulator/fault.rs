@@ -55,6 +55,30 @@ pub enum Fault {
     StopGoesWrong,
     /// Somebody else starts the service.
     StartedByAnother,
+    /// A host does not reach the arbiter.
+    ArbiterCut,
+    /// The arbiter answers nobody.
+    ArbiterDown,
+    /// It is slow.
+    ArbiterSlow,
+    /// Its answers are lost.
+    ArbiterMute,
+    /// It cannot be written.
+    ArbiterReadOnly,
+    /// It is restored from a copy: an assumption of the lease is broken.
+    ArbiterRolledBack,
+    /// The guardian dies.
+    GuardianDies,
+    /// The watchdog does not fire any more: an assumption of the lease is broken.
+    WatchdogDead,
+    /// The next fence says that it could not.
+    FenceFails,
+    /// The next fence works, and its answer is lost.
+    FenceTimesOut,
+    /// The next fence says done and did nothing: an assumption of the fence is broken.
+    FenceLies,
+    /// A host does not reach the fence device.
+    FenceCut,
     /// The wall clock jumps.
     WallJumps,
     /// A person types something.
@@ -90,6 +114,18 @@ impl Fault {
         Fault::StartGoesWrong,
         Fault::StopGoesWrong,
         Fault::StartedByAnother,
+        Fault::ArbiterCut,
+        Fault::ArbiterDown,
+        Fault::ArbiterSlow,
+        Fault::ArbiterMute,
+        Fault::ArbiterReadOnly,
+        Fault::ArbiterRolledBack,
+        Fault::GuardianDies,
+        Fault::WatchdogDead,
+        Fault::FenceFails,
+        Fault::FenceTimesOut,
+        Fault::FenceLies,
+        Fault::FenceCut,
         Fault::WallJumps,
         Fault::Command,
     ];
@@ -104,6 +140,9 @@ impl Fault {
         Fault::OneWayCut,
         Fault::ControlCut,
         Fault::SyncFails,
+        Fault::ArbiterCut,
+        Fault::ArbiterMute,
+        Fault::GuardianDies,
         Fault::StartGoesWrong,
         Fault::StopGoesWrong,
         Fault::Command,
@@ -120,6 +159,24 @@ impl Fault {
                 | Fault::Clog
                 | Fault::BalancerRefuses
                 | Fault::BalancerMute
+                | Fault::ArbiterDown
+                | Fault::ArbiterSlow
+                | Fault::ArbiterMute
+                | Fault::ArbiterReadOnly
+                | Fault::ArbiterRolledBack
+        )
+    }
+
+    /// Whether it breaks an assumption of the guarantees on purpose. Rare, because much is forgiven after it.
+    #[must_use]
+    pub const fn breaks_an_assumption(self) -> bool {
+        matches!(
+            self,
+            Fault::ArbiterRolledBack
+                | Fault::WatchdogDead
+                | Fault::FenceLies
+                | Fault::MachineStands
+                | Fault::StartedByAnother
         )
     }
 }

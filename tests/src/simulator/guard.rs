@@ -5,7 +5,7 @@
 //! host at most Wd after the last pet.
 
 use failover_shared::decision::{Epoch, Event, GuardedLease, HeldLease, LeaseTimes, Millis, OperationId, StartOutcome};
-use failover_shared::decision::{StateName, StopMeans, StopOutcome};
+use failover_shared::decision::{StopMeans, StopOutcome};
 
 use super::host::role;
 use super::seen::Sight;
@@ -100,9 +100,10 @@ impl World {
         let boot = host.boot;
         let local = host.clock.fast_ms(self.now);
         let stage = |after: Millis| Some(since.after(after).0).filter(|at| *at > local);
-        let next = [times.stop_after_ms, times.stop_after_ms.after(times.scripts_ms), times.pet_until_ms(), times.lease_ms()]
-            .into_iter()
-            .find_map(stage);
+        let next =
+            [times.stop_after_ms, times.stop_after_ms.after(times.scripts_ms), times.pet_until_ms(), times.lease_ms()]
+                .into_iter()
+                .find_map(stage);
         match next {
             Some(at) => {
                 let at = host.clock.when(at, self.now);
@@ -180,7 +181,7 @@ impl World {
         }
         self.hosts[index].guard.dog_is_armed = false;
         let boot = self.hosts[index].boot;
-        let within = times.watchdog_ms.0.saturating_sub(self.options.rates_ppm[index].unsigned_abs() / 1_000);
+        let within = times.watchdog_ms.0.saturating_sub(times.watchdog_ms.0 / 50);
         self.after(within / 2, within, Item::DogBites(index, boot));
     }
 
@@ -214,11 +215,5 @@ impl World {
         if !host.guard.dog_is_dead {
             self.plan(self.now + 1, Item::DogBites(index, boot));
         }
-    }
-
-    /// Whether the host is about to run the service, or does.
-    pub fn is_about_to_run(&self, index: usize) -> bool {
-        let name = self.hosts[index].node().map(|node| node.state().name());
-        matches!(name, Some(StateName::Claimed | StateName::Starting | StateName::Active))
     }
 }

@@ -1,10 +1,11 @@
 //! One simulated host: its power, its clocks, its disk, its service, and the daemon that drives the core.
 
-use failover_shared::decision::{BootId, Epoch, Event, Incarnation, Node, Role, Verdict};
+use failover_shared::decision::{BootId, Epoch, Event, Incarnation, Millis, Node, OperationId, Role, Verdict};
 
 use super::balancer::Wish;
 use super::clock::Clock;
 use super::disk::Disk;
+use super::guard::Guard;
 use super::random::Random;
 use super::service::{Mood, Service};
 
@@ -49,6 +50,12 @@ pub struct Host {
     pub verdicts: [Verdict; 3],
     /// What it wants of the balancer.
     pub wish: Wish,
+    /// Its guardian and its watchdog.
+    pub guard: Guard,
+    /// The question to the arbiter whose answer the daemon waits for.
+    pub asked: Option<OperationId>,
+    /// An attempt at the arbiter is under way, perhaps one that was given up.
+    pub hanging: bool,
     /// The balancer was read back as wanted.
     pub wish_done: bool,
 }
@@ -64,6 +71,8 @@ pub struct Daemon {
     pub inbox: Vec<Event>,
     /// The next turn that is planned, in true time.
     pub turn_at: u64,
+    /// How much the core was told that the slower clock is behind.
+    pub lag_told: Millis,
     /// The peer's daemon start whose nonce this one echoes.
     pub echoes: Option<Incarnation>,
 }
@@ -92,6 +101,9 @@ impl Host {
             next_run: 1,
             verdicts: [Verdict::Unknown; 3],
             wish: Wish::Nothing,
+            guard: Guard::default(),
+            asked: None,
+            hanging: false,
             wish_done: true,
         }
     }
@@ -131,6 +143,7 @@ impl Host {
         self.daemon = None;
         self.frozen = false;
         self.wish = Wish::Nothing;
+        self.asked = None;
         if let Some(run) = &mut self.service.run {
             run.incarnation = None;
         }
@@ -143,6 +156,8 @@ impl Host {
         self.powered = false;
         self.stands = false;
         self.service = Service::default();
+        self.guard = Guard::default();
+        self.hanging = false;
         self.foreign_stop = None;
         self.disk.power_goes(random)
     }

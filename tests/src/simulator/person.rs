@@ -18,7 +18,7 @@ impl World {
     fn is_stopped(&self, index: usize) -> bool {
         let host = &self.hosts[index];
         let about_to = |name| matches!(name, StateName::Claimed | StateName::Starting);
-        let local = Millis(host.clock.boot_ms(self.now));
+        let local = Millis(host.clock.fast_ms(self.now));
         let kept_start = host.disk.durable().is_some_and(|record| {
             let Phase::Starting { attempt, .. } = &record.phase else { return false };
             record.boot == host.boot && local < attempt.began.after(self.options.policy.shutdown_timeout_ms)
@@ -142,16 +142,18 @@ impl World {
     /// A state that waits for a person is no accident: something went wrong that leads there.
     fn must_be_explained(&mut self, state: StateName) {
         let slow = self.options.slow_disk_percent > 0;
-        const STOOD: [Fault; 4] = [Fault::DiskRefuses, Fault::SyncFails, Fault::DaemonFreezes, Fault::MachineStands];
-        let (cause, other) = match state {
-            StateName::FailedStart => (Fault::StartGoesWrong, slow),
-            StateName::FailedStop => (Fault::StopGoesWrong, slow),
-            StateName::ExclusivityError => (Fault::StartedByAnother, self.options.blind_percent > 0),
+        const STOOD: &[Fault] =
+            &[Fault::DiskRefuses, Fault::SyncFails, Fault::DaemonFreezes, Fault::MachineStands, Fault::GuardianDies];
+        const START: &[Fault] = &[Fault::StartGoesWrong, Fault::ServiceDies, Fault::ServiceHangs];
+        let struck = |faults: &[Fault]| faults.iter().any(|fault| self.struck.contains(fault));
+        let explained = match state {
+            StateName::FailedStart => slow || struck(START) || struck(STOOD),
+            StateName::FailedStop => slow || struck(&[Fault::StopGoesWrong]) || struck(STOOD),
+            StateName::ExclusivityError => {
+                self.options.blind_percent > 0 || struck(&[Fault::StartedByAnother, Fault::StateTorn])
+            }
             _ => return,
         };
-        let torn = state == StateName::ExclusivityError && self.struck.contains(&Fault::StateTorn);
-        let stood = state != StateName::ExclusivityError && STOOD.iter().any(|fault| self.struck.contains(fault));
-        let explained = other || torn || stood || self.struck.contains(&cause);
         let struck = &self.struck;
         self.judge.must(Law::Core, explained, || {
             format!("{state:?} waits for a person, but only this went wrong: {struck:?}")

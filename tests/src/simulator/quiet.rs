@@ -56,6 +56,7 @@ pub fn both_come_back(options: Options, limit_ms: u64) -> Outcome {
     let mut world = serving(options);
     for host in 0..2 {
         world.hosts[host].power_goes(&mut world.random);
+        world.judge.lease_gone(host);
         world.plan(world.now + 500, Item::PowerOn(host));
     }
     world.run(world.now + limit_ms);

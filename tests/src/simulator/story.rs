@@ -111,7 +111,7 @@ impl Case {
 
     /// The story up to its healing.
     fn told(&self, with_lines: bool) -> World {
-        let mut world = World::new(Options::calm(1, self.setup.policy()), with_lines);
+        let mut world = World::new(Options::calm(1, self.setup), with_lines);
         world.put.clone_from(&self.put);
         for host in 0..2 {
             world.plan(1_000 + host as u64 * 150, Item::PowerOn(host));

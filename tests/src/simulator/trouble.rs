@@ -3,6 +3,7 @@
 use failover_shared::decision::{Epoch, Event};
 
 use super::fault::Fault;
+use super::fence::Device;
 use super::host::role;
 use super::network::Way;
 use super::seen::Sight;
@@ -138,6 +139,26 @@ impl World {
                 self.hosts[host].stop_mood = self.random.one_of(&moods);
             }
             Fault::StartedByAnother => self.started_by_another(host),
+            Fault::ArbiterCut => self.cut(fault, host, 200, 8_000),
+            Fault::FenceCut => self.cut(fault, host, 500, 20_000),
+            Fault::ArbiterDown | Fault::ArbiterSlow | Fault::ArbiterMute | Fault::ArbiterReadOnly => {
+                self.set_arbiter(fault, true);
+                self.mend(fault, host, 200, 6_000);
+            }
+            Fault::ArbiterRolledBack => {
+                let steps = self.random.below(20) as usize;
+                if self.arbiter.as_mut().is_some_and(|arbiter| arbiter.roll_back(steps)) {
+                    self.judge.gives_leave("the arbiter was rolled back");
+                }
+            }
+            Fault::GuardianDies => self.guardian_dies(host),
+            Fault::WatchdogDead => {
+                self.hosts[host].guard.dog_is_dead = true;
+                self.judge.gives_leave("the watchdog does not fire");
+            }
+            Fault::FenceFails => self.devices[host] = Device::Fails,
+            Fault::FenceTimesOut => self.devices[host] = Device::TimesOut,
+            Fault::FenceLies => self.devices[host] = Device::Lies,
             Fault::WallJumps => {
                 let by = self.random.between(0, 576_000);
                 self.hosts[host].clock.wall_jumps(i64::try_from(by).unwrap_or(0) - 288_000);
@@ -145,6 +166,16 @@ impl World {
             Fault::Command => self.random_command(host),
         }
         self.judge.s1_one_writer(&self.hosts);
+    }
+
+    fn set_arbiter(&mut self, fault: Fault, on: bool) {
+        let Some(arbiter) = &mut self.arbiter else { return };
+        match fault {
+            Fault::ArbiterDown => arbiter.is_down = on,
+            Fault::ArbiterSlow => arbiter.slow_ms = if on { 250 } else { 0 },
+            Fault::ArbiterMute => arbiter.mute_percent = if on { 40 } else { 0 },
+            _ => arbiter.is_read_only = on,
+        }
     }
 
     fn mend(&mut self, fault: Fault, host: usize, low: u64, high: u64) {
@@ -165,6 +196,8 @@ impl World {
             Fault::ControlCut => (&[Way::Control], true),
             Fault::SecondWayCut => (&[Way::Second], false),
             Fault::BalancerCut => (&[Way::Balancer], false),
+            Fault::ArbiterCut => (&[Way::Arbiter], false),
+            Fault::FenceCut => (&[Way::Fence], false),
             _ => (&[], false),
         };
         for way in ways {
@@ -181,6 +214,9 @@ impl World {
             Fault::BalancerBlind => self.network.balancer_sees[host] = true,
             Fault::BalancerRefuses => self.balancer.refuses = false,
             Fault::BalancerMute => self.balancer.is_mute = false,
+            Fault::ArbiterDown | Fault::ArbiterSlow | Fault::ArbiterMute | Fault::ArbiterReadOnly => {
+                self.set_arbiter(fault, false);
+            }
             Fault::DiskRefuses => self.hosts[host].disk.refuses = false,
             Fault::SyncFails => self.hosts[host].disk.sync_fails = false,
             Fault::NotReady => self.set_ready(host, true),
@@ -197,6 +233,10 @@ impl World {
         self.network.heal();
         self.balancer.refuses = false;
         self.balancer.is_mute = false;
+        for fault in [Fault::ArbiterDown, Fault::ArbiterSlow, Fault::ArbiterMute, Fault::ArbiterReadOnly] {
+            self.set_arbiter(fault, false);
+        }
+        self.devices = Default::default();
         for index in 0..2 {
             let host = &mut self.hosts[index];
             host.disk.heal();
@@ -234,6 +274,9 @@ impl World {
             host.clock.stand(self.now);
             self.judge.v3_no_demand(index);
             self.judge.saw(Sight::MachineStood);
+            if self.options.policy.lease.is_some() {
+                self.judge.gives_leave("a machine stood still, and its watchdog with it");
+            }
             self.after(50, 20_000, Item::GoesOn(index));
         }
     }
@@ -246,14 +289,23 @@ impl World {
         }
     }
 
-    fn power_cut(&mut self, index: usize) {
+    /// A host loses its power, for a while.
+    pub fn power_cut(&mut self, index: usize) {
         self.tell(|| format!("{} loses power", role(index)));
         if self.hosts[index].power_goes(&mut self.random) {
             self.judge.saw(Sight::UnsyncedLost);
         }
         self.release(index);
+        self.judge.lease_gone(index);
         self.torn_now(index);
         self.after(500, 20_000, Item::PowerOn(index));
+    }
+
+    /// The guardian ends a daemon that gets no processor time, and starts another.
+    pub fn daemon_is_killed(&mut self, index: usize) {
+        self.hosts[index].daemon_dies(&mut self.random);
+        self.torn_now(index);
+        self.after(20, 200, Item::DaemonStarts(index));
     }
 
     fn daemon_crashes(&mut self, index: usize) {

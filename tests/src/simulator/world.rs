@@ -1,14 +1,17 @@
 //! Two hosts, what is around them, and everything that is due. One seed decides all of it.
 
 use failover_shared::decision::{
-    Action, Beat, Epoch, Event, Incarnation, Millis, Node, OperationId, RequestId, StateName,
+    Action, ArbiterReply, Beat, BootId, Epoch, Event, Incarnation, Millis, Node, OperationId, RequestId, StateName,
 };
 
+use super::arbiter::Arbiter;
 use super::balancer::Balancer;
 use super::clock::Clock;
 use super::fault::Fault;
+use super::fence::Device;
 use super::host::{Daemon, Host, role};
 use super::judge::{Before, Judge, Law, Told};
+use super::lease::Question;
 use super::network::Network;
 use super::options::Options;
 use super::plan::Plan;
@@ -42,6 +45,22 @@ pub enum Item {
     StepEnds(usize, u64),
     /// A host's order reaches the balancer.
     Balance(usize, Incarnation),
+    /// A question reaches the arbiter.
+    ArbiterActs(Question),
+    /// The second half of a renewal on shared storage.
+    ArbiterLooks(Question),
+    /// The arbiter's answer is back.
+    ArbiterReplies(Question, ArbiterReply),
+    /// One attempt's time is over.
+    ArbiterTimesOut(usize, Incarnation, OperationId),
+    /// The guardian of this kernel start looks at the time.
+    GuardLooks(usize, BootId),
+    /// The watchdog resets this kernel start.
+    DogBites(usize, BootId),
+    /// A dead guardian must have been noticed.
+    GuardianMissed(usize, BootId),
+    /// A fence device acts for this host.
+    FenceActs(usize, Incarnation, OperationId),
     /// The second way reaches the other host.
     SecondWay { from: usize, incarnation: Incarnation, request: RequestId, epoch: Epoch },
     /// A host gets power.
@@ -79,9 +98,17 @@ impl Item {
             | Item::LookEnds(host, ..)
             | Item::WriteEnds(host, _)
             | Item::StepEnds(host, _)
+            | Item::ArbiterTimesOut(host, ..)
+            | Item::GuardLooks(host, _)
+            | Item::DogBites(host, _)
+            | Item::GuardianMissed(host, _)
             | Item::DaemonStarts(host) => Some(*host),
             // The wire goes on without its sender, and what is done to a host from outside does not wait for it.
             Item::Balance(..)
+            | Item::ArbiterActs(_)
+            | Item::ArbiterLooks(_)
+            | Item::ArbiterReplies(..)
+            | Item::FenceActs(..)
             | Item::SecondWay { .. }
             | Item::PowerOn(_)
             | Item::Thaws(_)
@@ -110,6 +137,10 @@ pub struct World {
     pub network: Network,
     /// In front of them.
     pub balancer: Balancer,
+    /// Grants the lease, if one is configured.
+    pub arbiter: Option<Arbiter>,
+    /// What each host fences the other with, and how it behaves next.
+    pub devices: [Device; 2],
     /// The schedule's chance.
     pub random: Random,
     /// Looks on.
@@ -140,6 +171,8 @@ impl World {
             hosts: [Host::new(role(0)), Host::new(role(1))],
             network: Network::perfect(),
             balancer: Balancer::default(),
+            arbiter: options.arbiter.map(|kind| Arbiter::new(kind, options.stale_most_ms)),
+            devices: Default::default(),
             random: Random::new(options.seed),
             judge: Judge::default(),
             options,
@@ -199,6 +232,17 @@ impl World {
             Item::WriteEnds(host, generation) => self.write_ends(host, generation),
             Item::StepEnds(host, id) => self.step_ends(host, id),
             Item::Balance(host, incarnation) => self.order_arrives(host, incarnation),
+            Item::ArbiterActs(question) => self.arbiter_acts(question),
+            Item::ArbiterLooks(question) => self.arbiter_looks(question),
+            Item::ArbiterReplies(question, reply) => self.arbiter_replies(question, reply),
+            Item::ArbiterTimesOut(host, incarnation, operation) => {
+                self.arbiter_times_out(host, incarnation, operation);
+            }
+            Item::GuardLooks(host, boot) if self.is_up(host, boot) => self.guard_looks(host),
+            Item::DogBites(host, boot) if self.is_up(host, boot) => self.dog_bites(host),
+            Item::GuardianMissed(host, boot) if self.is_up(host, boot) => self.guardian_missed(host),
+            Item::GuardLooks(..) | Item::DogBites(..) | Item::GuardianMissed(..) => {}
+            Item::FenceActs(host, incarnation, operation) => self.fence_acts(host, incarnation, operation),
             Item::SecondWay { from, incarnation, request, epoch } => {
                 self.second_way_arrives(from, incarnation, request, epoch);
             }
@@ -213,6 +257,10 @@ impl World {
             Item::Person => self.person_comes(),
             Item::MoveHere(host) => self.commands_move(host),
         }
+    }
+
+    fn is_up(&self, index: usize, boot: BootId) -> bool {
+        self.hosts[index].powered && self.hosts[index].boot == boot
     }
 
     /// What waited on a machine that stood happens now, in its order.
@@ -230,11 +278,11 @@ impl World {
         if self.hosts[index].powered {
             return;
         }
-        let skew = self.options.rates_ppm[index];
+        let (boot_rate, raw_rate) = self.options.rates_ppm[index];
         let host = &mut self.hosts[index];
         host.powered = true;
         host.boot.0 += 1;
-        host.clock = Clock::boots(self.now, skew, skew);
+        host.clock = Clock::boots(self.now, boot_rate, raw_rate);
         self.tell(|| format!("{} boots", role(index)));
         self.canary_sings(index);
         self.after(5, 300, Item::DaemonStarts(index));
@@ -252,12 +300,17 @@ impl World {
         host.verdicts = Default::default();
         let record = host.disk.open();
         let (owned, highest) = record.as_ref().map_or((Epoch(0), Epoch(0)), |record| (record.owned, record.highest));
-        let local = Millis(host.clock.boot_ms(self.now));
+        let (local, lag) = (Millis(host.clock.fast_ms(self.now)), Millis(host.clock.lag_ms(self.now)));
+        let held = host.guard.held();
         let policy = self.options.policy_of(host.role, host.digest);
         let mut out = Vec::new();
-        let node = Node::new(policy, host.boot, incarnation, record, local, &mut out);
+        let node = Node::new(policy, host.boot, incarnation, record, held, local, &mut out);
         let name = node.state().name();
-        host.daemon = Some(Daemon { node, incarnation, inbox: Vec::new(), turn_at: u64::MAX, echoes: None });
+        host.daemon =
+            Some(Daemon { node, incarnation, inbox: Vec::new(), turn_at: u64::MAX, lag_told: lag, echoes: None });
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.forgotten_by(index);
+        }
         self.judge.remembers(index, owned, highest);
         self.judge.came_to(name);
         if name == StateName::Stopping {
@@ -302,7 +355,10 @@ impl World {
             return;
         }
         let incarnation = daemon.incarnation;
-        let late = host.clock.boot_ms(now).saturating_sub(host.clock.boot_ms(daemon.turn_at));
+        let late = host.clock.fast_ms(now).saturating_sub(host.clock.fast_ms(daemon.turn_at));
+        let lag = Millis(host.clock.lag_ms(now));
+        let differ = (lag != daemon.lag_told).then_some(Event::ClocksDiffer(lag));
+        daemon.lag_told = lag;
         daemon.turn_at = u64::MAX;
         let inbox = std::mem::take(&mut daemon.inbox);
         let foreign = host.foreign_stop.take().map(|epoch| Event::ForeignStop { epoch });
@@ -310,7 +366,7 @@ impl World {
         if lateness.is_some() {
             self.judge.saw(Sight::LoopLate);
         }
-        let inputs = foreign.into_iter().chain(lateness).chain(inbox);
+        let inputs = differ.into_iter().chain(foreign).chain(lateness).chain(inbox);
         for event in std::iter::once(Event::TurnBegan).chain(inputs).chain(std::iter::once(Event::TurnEnded)) {
             // A crash in the middle of a turn loses the rest of it.
             if self.hosts[index].incarnation() != Some(incarnation) {
@@ -326,7 +382,7 @@ impl World {
         let now = self.now;
         let host = &self.hosts[index];
         let Some(Millis(at)) = host.node().and_then(Node::deadline) else { return };
-        let local = host.clock.boot_ms(now);
+        let local = host.clock.fast_ms(now);
         let timers = || host.node().map(Node::timers);
         self.judge.must(Law::Core, at > local, || {
             format!(
@@ -347,7 +403,7 @@ impl World {
             self.judge.v3_no_demand(index);
         }
         let host = &mut self.hosts[index];
-        let local = Millis(host.clock.boot_ms(now));
+        let local = Millis(host.clock.fast_ms(now));
         let Some(daemon) = &mut host.daemon else { return };
         let before = Before::of(&daemon.node);
         let mut out = std::mem::take(&mut self.actions);
@@ -365,9 +421,9 @@ impl World {
         let after = host.node().map_or(before.name, |node| node.state().name());
         self.trace.mix(&after);
         self.trace.mix(out.as_slice());
-        if let Some(line) =
-            line.filter(|line| changed || !["Turn", "Beat(", "LoopLate"].iter().any(|dull| line.starts_with(dull)))
-        {
+        if let Some(line) = line.filter(|line| {
+            changed || !["Turn", "Beat(", "LoopLate", "ClocksDiffer"].iter().any(|dull| line.starts_with(dull))
+        }) {
             let state = self.hosts[index].node().map(|node| node.state().clone());
             self.tell(|| match state.filter(|_| changed) {
                 Some(state) => format!("{} {:?} + {line} -> {state:?}", role(index), before.name),

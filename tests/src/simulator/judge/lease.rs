@@ -83,7 +83,10 @@ impl Judge {
             GuardedLease::Ended => {
                 let ended = !host.service.may_write();
                 self.must_unless_leave(Law::S12, ended, || {
-                    format!("the guardian of the {} is told that nothing runs, and there is {:?}", host.role, host.service)
+                    format!(
+                        "the guardian of the {} is told that nothing runs, and there is {:?}",
+                        host.role, host.service
+                    )
                 });
             }
         }

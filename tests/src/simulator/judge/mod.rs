@@ -1,13 +1,15 @@
 //! Judges a schedule from outside: it looks at processes, disks and what was sent, never at what a core believes of itself.
 
+mod lease;
 mod liveness;
 mod safety;
 mod start;
 
 use std::fmt;
 
-use failover_shared::decision::{Action, Epoch, PageKind, RequestId, Role, StateName};
+use failover_shared::decision::{Action, BootId, Epoch, PageKind, RequestId, Role, StateName};
 
+use lease::Validated;
 pub use safety::{Before, Told};
 
 use super::host::Host;
@@ -110,6 +112,11 @@ pub struct Judge {
     known: [Epoch; 2],
     /// What its beats said that it owned.
     told_owned: [Epoch; 2],
+    /// By whom which kernel start of the other was fenced.
+    fenced: [Option<BootId>; 2],
+    validated: [Validated; 2],
+    /// A state was lost: order between epochs may be lost with it.
+    is_forgetful: bool,
     balancer_epoch: Epoch,
     written_epoch: Epoch,
     /// A demand that a daemon took, and when.
@@ -179,8 +186,7 @@ impl Judge {
         self.highest_started = self.highest_started.min(known.unwrap_or_default());
         self.acked_through[index] = Epoch(0);
         self.told_owned[index] = Epoch(0);
-        self.balancer_epoch = self.balancer_epoch.min(self.highest_started);
-        self.written_epoch = self.written_epoch.min(self.highest_started);
+        self.is_forgetful = true;
     }
 
     /// A person was called.
@@ -198,7 +204,9 @@ impl Judge {
             PageKind::NobodyActive => Sight::PageNobodyActive,
             PageKind::ConfigDiffers => Sight::PageConfigDiffers,
             PageKind::State => Sight::PageState,
-            PageKind::BalancerDiverged | PageKind::Invariant => Sight::PageOther,
+            PageKind::Arbiter => Sight::PageArbiter,
+            PageKind::Fence => Sight::PageFence,
+            PageKind::BalancerDiverged | PageKind::Unreachable | PageKind::Invariant => Sight::PageOther,
         });
     }
 

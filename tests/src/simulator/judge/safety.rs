@@ -13,8 +13,6 @@ use super::{Judge, Law};
 pub struct Before {
     /// Its state.
     pub name: StateName,
-    /// When it came there.
-    pub entered: u64,
     /// The demand under way.
     pub request: Option<RequestId>,
     /// The epoch in which the service runs here.
@@ -35,7 +33,7 @@ impl Before {
             State::Active { epoch } => Some(*epoch),
             _ => None,
         };
-        Before { name: node.state().name(), entered: node.entered().0, request, active }
+        Before { name: node.state().name(), request, active }
     }
 }
 
@@ -139,8 +137,8 @@ impl Judge {
     pub fn s10_balancer_epoch(&mut self, host: &Host, epoch: Epoch) {
         let kept = host.disk.durable().is_some_and(|record| record.owned >= epoch);
         self.must(Law::S9, kept, || format!("the {} takes the clients of epoch {epoch}, not durable", host.role));
-        let before = self.balancer_epoch;
-        self.must_unless_leave(Law::S10, epoch >= before, || {
+        let (before, forgetful) = (self.balancer_epoch, self.is_forgetful);
+        self.must_unless_leave(Law::S10, epoch >= before || forgetful, || {
             format!("the {} takes the clients of epoch {epoch} after epoch {before}", host.role)
         });
         self.balancer_epoch = before.max(epoch);
@@ -185,8 +183,8 @@ impl Judge {
     /// S16, when the service writes.
     pub fn s16_store_epochs_in_order(&mut self, host: &Host) {
         let Some(epoch) = host.service.running.filter(|_| !host.service.foreign && !host.stands) else { return };
-        let before = self.written_epoch;
-        self.must_unless_leave(Law::S16, epoch >= before, || {
+        let (before, forgetful) = (self.written_epoch, self.is_forgetful);
+        self.must_unless_leave(Law::S16, epoch >= before || forgetful, || {
             format!("the {} writes in epoch {epoch} after something was written in epoch {before}", host.role)
         });
         self.written_epoch = before.max(epoch);

@@ -1,6 +1,6 @@
 //! The laws of a start: what it rests on and what must be there before it.
 
-use failover_shared::decision::{Epoch, Evidence, Phase, Policy, Proof, State, StateName};
+use failover_shared::decision::{Epoch, Evidence, LeaseProof, Phase, Policy, Proof, State, StateName};
 
 use super::super::host::Host;
 use super::super::seen::Sight;
@@ -68,6 +68,18 @@ impl Judge {
                 self.saw(Sight::ProofOperator);
                 self.words[host.index()] > 0
             }
+            Proof::Lease(proof) => {
+                self.saw(match proof {
+                    LeaseProof::Released => Sight::ProofReleased,
+                    LeaseProof::Expired { .. } => Sight::ProofExpired,
+                    LeaseProof::Own => Sight::ProofOwn,
+                });
+                true
+            }
+            Proof::Fence { .. } => {
+                self.saw(Sight::ProofFence);
+                self.fenced[host.index()].is_some()
+            }
             Proof::Timeout => {
                 self.saw(Sight::ProofTimeout);
                 self.gives_leave("silence was taken for a stop");
@@ -90,6 +102,8 @@ fn is_listed(policy: &Policy, proof: &Proof) -> bool {
     match proof {
         Proof::Ack { .. } => policy.proof_ack,
         Proof::Operator { .. } => policy.proof_operator,
+        Proof::Lease(_) => policy.proof_lease,
+        Proof::Fence { .. } => policy.proof_fence,
         Proof::Timeout => policy.proof_timeout,
     }
 }
