@@ -78,7 +78,7 @@ impl Node {
         let renewing = self.holder(now) == Holder::Renewing;
         if renewing && matches!(attempt.evidence, Evidence::Silence(_)) {
             self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
-        } else if renewing || !self.lease_is_awaited(now) {
+        } else if renewing || !self.peer.silent || !self.lease_is_awaited(now) {
             let allowed = self.policy.proof_timeout;
             self.block(now, attempt, Rule::NoProof, "the peer's lease does not run out", allowed, out);
         }
@@ -276,7 +276,8 @@ impl Node {
 
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.lease_is_awaited(now) {
+        // A peer that is heard can be asked again, and answers for itself.
+        if self.peer.silent && self.lease_is_awaited(now) {
             let at = self.lease_over_at().map_or(Millis(0), |at| at.since(now));
             self.note(now, Rule::LeaseAwaited, &format!("over in {at} at the earliest"), out);
             self.enter(now, State::Proving { attempt, asked: None });

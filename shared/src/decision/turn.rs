@@ -42,6 +42,7 @@ impl Node {
 
     /// Suspicion timers, after every ready socket was read.
     pub(super) fn suspicion_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.arbitration.judged_at = now;
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);

@@ -39,6 +39,8 @@ pub struct Arbiter {
     stale_most_ms: u64,
     /// The highest epoch and sequence that each host's daemon has seen: less than that is a rollback.
     known: [(Epoch, [u64; 2]); 2],
+    /// What it held before it was rolled back.
+    lost: Option<Contents>,
     /// It cannot be written.
     pub is_read_only: bool,
     /// It does not answer at all.
@@ -62,6 +64,7 @@ impl Arbiter {
             before: VecDeque::new(),
             stale_most_ms,
             known: [(Epoch(0), [0; 2]); 2],
+            lost: None,
             is_read_only: false,
             is_down: false,
             slow_ms: 0,
@@ -88,12 +91,6 @@ impl Arbiter {
     #[must_use]
     pub fn owner(&self, epoch: Epoch) -> Option<Role> {
         self.now_holds.claims.iter().find(|claim| claim.epoch == epoch).map(|claim| claim.owner)
-    }
-
-    /// The slot of a host as it is now.
-    #[must_use]
-    pub fn slot(&self, host: usize) -> Option<&Slot> {
-        self.now_holds.slots[host].as_ref()
     }
 
     /// A daemon starts: it remembers nothing of what its forerunner saw.
@@ -153,9 +150,27 @@ impl Arbiter {
     /// It is restored from a copy. False: there is none that is older.
     pub fn roll_back(&mut self, steps: usize) -> bool {
         let Some((_, older)) = self.before.iter().rev().nth(steps) else { return false };
-        self.now_holds = older.clone();
+        let older = older.clone();
+        self.lost.get_or_insert(std::mem::replace(&mut self.now_holds, older));
         self.before.clear();
         true
+    }
+
+    /// A person brings back what was lost, beside what came since.
+    pub fn restore(&mut self) {
+        let Some(lost) = self.lost.take() else { return };
+        for claim in lost.claims {
+            self.now_holds.claims.retain(|known| known.epoch != claim.epoch);
+            self.now_holds.claims.push(claim);
+        }
+        for (now, lost) in self.now_holds.slots.iter_mut().zip(lost.slots) {
+            let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
+            if sequence(&lost) > sequence(now) {
+                *now = lost;
+            }
+        }
+        self.now_holds.revision = self.now_holds.revision.max(lost.revision) + 1;
+        self.before.clear();
     }
 
     fn observe(&mut self, now: u64, host: usize, read_age_ms: u64) -> ArbiterReply {

@@ -24,6 +24,8 @@ pub struct Disk {
     pub sync_fails: bool,
     /// A sync has failed: this start of the daemon writes nothing more.
     pub gave_up: bool,
+    /// What was asked for last could not be written: the state on the disk is older than what the daemon did.
+    pub is_behind: bool,
     /// The state will be found torn after the next crash.
     pub tears: bool,
 }
@@ -55,6 +57,7 @@ impl Disk {
     /// The write that was asked for first ends.
     pub fn write_ends(&mut self) -> Option<(OperationId, Written)> {
         let (operation, record) = self.writes.pop_front()?;
+        self.is_behind = self.refuses || self.gave_up || self.sync_fails;
         if self.refuses || self.gave_up {
             return Some((operation, Written::Refused));
         }

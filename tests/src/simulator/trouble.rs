@@ -236,6 +236,9 @@ impl World {
         for fault in [Fault::ArbiterDown, Fault::ArbiterSlow, Fault::ArbiterMute, Fault::ArbiterReadOnly] {
             self.set_arbiter(fault, false);
         }
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.restore();
+        }
         self.devices = Default::default();
         for index in 0..2 {
             let host = &mut self.hosts[index];

@@ -298,6 +298,7 @@ impl World {
         let incarnation = Incarnation(host.boot.0 as u64 * 1_000 + host.starts);
         host.foreign_stop = None;
         host.verdicts = Default::default();
+        let behind = std::mem::take(&mut host.disk.is_behind);
         let record = host.disk.open();
         let (owned, highest) = record.as_ref().map_or((Epoch(0), Epoch(0)), |record| (record.owned, record.highest));
         let (local, lag) = (Millis(host.clock.fast_ms(self.now)), Millis(host.clock.lag_ms(self.now)));
@@ -312,6 +313,9 @@ impl World {
             arbiter.forgotten_by(index);
         }
         self.judge.remembers(index, owned, highest);
+        if behind {
+            self.judge.forgets_order();
+        }
         self.judge.came_to(name);
         if name == StateName::Stopping {
             self.judge.saw(Sight::StopResumed);
@@ -373,6 +377,9 @@ impl World {
                 return;
             }
             self.step(index, event);
+        }
+        if self.hosts[index].node().is_some_and(|node| node.tilt_until().is_some()) {
+            self.judge.saw(Sight::Tilted);
         }
         self.rest(index);
     }

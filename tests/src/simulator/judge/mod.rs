@@ -179,6 +179,11 @@ impl Judge {
         self.taken[index] = None;
     }
 
+    /// A daemon begins with a state that is older than what was done: the writes after it failed.
+    pub fn forgets_order(&mut self) {
+        self.is_forgetful = true;
+    }
+
     /// A state was torn. What no disk remembers any more, no host can keep to.
     pub fn forgotten(&mut self, index: usize, hosts: &[Host; 2]) {
         self.saw(Sight::StateTorn);
