@@ -238,6 +238,7 @@ fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -
         kill_after: order.config.timing.kill_after,
         from_step: 1,
         resumed: false,
+        failed: None,
         ladder_only: false,
         after_failed_start: false,
         lock: ListLock::default(),
@@ -303,8 +304,9 @@ async fn tell_steps(mut told: mpsc::Receiver<StepEvent>) {
                 tell(format_args!("stop {index}/{of} {command}"));
                 gate.open();
             }
-            StepEvent::After { index, of, exit, duration, .. } => {
+            StepEvent::After { index, of, exit, duration, gate, .. } => {
                 tell(format_args!("stop {index}/{of} {exit} after {} ms", duration.as_millis()));
+                gate.open();
             }
             StepEvent::Note { text } => tell(format_args!("{text}")),
         }

@@ -82,7 +82,7 @@ impl ServiceWork {
         let run = ListRun {
             contract: Contract::ShellLine,
             steps: config.service.startup_scripts.clone(),
-            from_step: if resume { interrupted_at(&self.resume, Direction::Start, epoch) } else { 1 },
+            from_step: if resume { interrupted_at(&self.resume, Direction::Start, epoch).step } else { 1 },
             resumed: resume,
             direction: Direction::Start,
             on_step_failure: OnStepFailure::EndList,
@@ -126,13 +126,15 @@ impl ServiceWork {
         // The stop itself cannot be cancelled; the list before it is.
         let _ = self.supersede();
         let events = self.recorder(Direction::Stop, epoch);
+        let interrupted = resume.then(|| interrupted_at(&self.resume, Direction::Stop, epoch));
         let run = StopRun {
             service: Arc::new(self.loaded.config.service.clone()),
             context: self.context(self.environment(epoch, Direction::Stop, reason)),
             log_file: self.log.clone(),
             kill_after: self.loaded.config.timing.kill_after,
-            from_step: if resume { interrupted_at(&self.resume, Direction::Stop, epoch) } else { 1 },
+            from_step: interrupted.as_ref().map_or(1, |interrupted| interrupted.step),
             resumed: resume,
+            failed: interrupted.and_then(|interrupted| interrupted.failed),
             ladder_only: false,
             after_failed_start,
             lock: self.lock.clone(),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::disk::Disk;
 use super::{Input, entries};
-use crate::decision::{BootId, Epoch};
+use crate::decision::{BootId, Epoch, Forced};
 use crate::journal::Entry;
 use crate::process::ProcessGroup;
 use crate::script::{Direction, StepEvent};
@@ -74,19 +74,24 @@ pub(super) fn record(
                         gate.open();
                     }
                 }
-                StepEvent::After { index, of, exit, passed: _, duration, tail, left } => {
+                StepEvent::After { index, of, exit, passed, duration, tail, left, gate } => {
                     let at = StepAt { direction, index, of, command: running.clone() };
-                    // Not durable: the next step's beginning is, and it comes behind this entry in the same file.
+                    // Written, not synced: a list is gone on with in the same start of the kernel only, and what the
+                    // kernel has is not lost with the daemon.
                     let mut entry =
                         entries::entry("step", &format!("{list} step {index}/{of}: {exit}"), &fields(epoch, boot, &at))
                             .with("result", exit.to_string())
+                            .with("passed", passed)
                             .with("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
                             .with("tail", tail);
                     if let Some(group) = left {
                         entry = entry.with("left", json!(group));
                         left_behind.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group);
                     }
-                    disk.note(entry);
+                    let written = disk.note_written(entry).await;
+                    if written {
+                        gate.open();
+                    }
                     let _ = inputs.send(Input::Step(StepProgress::Ended)).await;
                 }
                 StepEvent::Note { text } => {
@@ -116,19 +121,37 @@ fn fields(epoch: Epoch, boot: BootId, at: &StepAt) -> Vec<(&'static str, Value)>
     ]
 }
 
-/// The step at which an interrupted list goes on: the one behind the last that ended, or the one that was running. Only
-/// that one may run twice.
-pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epoch) -> u32 {
+/// Where an interrupted list goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interrupted {
+    /// With this step, from 1.
+    pub(super) step: u32,
+    /// The step before it had failed, and what follows a failed step of a stop had not ended.
+    pub(super) failed: Option<Forced>,
+}
+
+/// A list goes on behind the last step that ended, or with the one that was running; a start never goes past a step that
+/// failed. So only the step that is gone on with may run twice.
+pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epoch) -> Interrupted {
     let of_list = |entry: &&Entry| {
         entry.kind == "step"
             && entry.fields.contains_key("index")
             && entry.fields.get("list") == Some(&json!(word(direction)))
             && entry.fields.get("epoch") == Some(&json!(epoch))
     };
-    let Some(last) = journal.iter().rev().find(of_list) else { return 1 };
+    let Some(last) = journal.iter().rev().find(of_list) else { return Interrupted { step: 1, failed: None } };
     let index = last.fields.get("index").and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
     let index = index.unwrap_or(1);
-    if last.fields.contains_key("result") { index.saturating_add(1) } else { index }
+    let text = |name| last.fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let passed = last.fields.get("passed") != Some(&Value::Bool(false));
+    match (last.fields.contains_key("result"), passed, direction) {
+        (false, _, _) | (true, false, Direction::Start) => Interrupted { step: index, failed: None },
+        (true, true, _) => Interrupted { step: index.saturating_add(1), failed: None },
+        (true, false, Direction::Stop) => {
+            let reason = format!("step {index} ({}) {}", text("command"), text("result"));
+            Interrupted { step: index.saturating_add(1), failed: Some(Forced { step: index, reason }) }
+        }
+    }
 }
 
 /// What steps of this kernel start have left running, as the journal remembers it.
@@ -158,23 +181,37 @@ mod tests {
     fn step(direction: Direction, index: u32, epoch: u64, ended: bool) -> Entry {
         let at = StepAt { direction, index, of: 3, command: "x".into() };
         let entry = entries::entry("step", "", &fields(Epoch(epoch), BOOT, &at));
-        if ended { entry.with("result", "exited 0") } else { entry }
+        if ended { entry.with("result", "exited 0").with("passed", true) } else { entry }
+    }
+
+    fn at(journal: &[Entry], direction: Direction) -> u32 {
+        interrupted_at(journal, direction, Epoch(4)).step
     }
 
     #[test]
     fn an_interrupted_list_goes_on_at_the_step_that_was_running() {
         let start = Direction::Start;
         let journal = [step(start, 1, 4, false), step(start, 1, 4, true), step(start, 2, 4, false)];
-        assert_eq!(interrupted_at(&journal, start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..2], start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..1], start, Epoch(4)), 1);
+        assert_eq!(at(&journal, start), 2);
+        assert_eq!(at(&journal[..2], start), 2);
+        assert_eq!(at(&journal[..1], start), 1);
+    }
+
+    #[test]
+    fn a_stop_goes_on_behind_a_failed_step_and_a_start_never_goes_past_it() {
+        let failed = |direction| step(direction, 2, 4, false).with("result", "exited 3").with("passed", false);
+        let forced = Forced { step: 2, reason: "step 2 (x) exited 3".into() };
+        let behind = Interrupted { step: 3, failed: Some(forced) };
+        assert_eq!(interrupted_at(&[failed(Direction::Stop)], Direction::Stop, Epoch(4)), behind);
+        let again = Interrupted { step: 2, failed: None };
+        assert_eq!(interrupted_at(&[failed(Direction::Start)], Direction::Start, Epoch(4)), again);
     }
 
     #[test]
     fn steps_of_another_list_or_epoch_are_history() {
         let journal = [step(Direction::Stop, 3, 4, true), step(Direction::Start, 2, 2, true)];
-        assert_eq!(interrupted_at(&journal, Direction::Start, Epoch(4)), 1);
-        assert_eq!(interrupted_at(&[], Direction::Start, Epoch(4)), 1);
+        assert_eq!(at(&journal, Direction::Start), 1);
+        assert_eq!(at(&[], Direction::Start), 1);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::config::Step;
@@ -26,7 +27,8 @@ use super::exit::StepExit;
 use super::log::ScriptLog;
 use super::step::{self, Invocation};
 
-/// How long a stop waits for the journal, at each step. A hanging disk must not keep the service alive.
+/// How long a stop waits for a journal that hangs, once in the whole list, and any list for a step's end to be in it. A
+/// hanging disk must not keep the service alive.
 const STOP_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(2);
 /// How long a start waits for it. A start without a journal is not begun.
 const START_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(30);
@@ -175,8 +177,12 @@ impl ListRun {
             }
         }
         let cgroup = self.usable_cgroup().await;
+        let mut patience = match self.direction {
+            Direction::Start => START_WAITS_FOR_JOURNAL,
+            Direction::Stop => STOP_WAITS_FOR_JOURNAL,
+        };
         for (index, step) in (1..=of).zip(&self.steps).skip_while(|(index, _)| *index < from) {
-            if let Err(end) = self.confirmed(index, of, step, cancel).await {
+            if let Err(end) = self.confirmed(index, of, step, &mut patience, cancel).await {
                 outcome.end = end;
                 return outcome;
             }
@@ -189,6 +195,7 @@ impl ListRun {
                 outcome.cgroup_populated |= matches!(cgroup::populated(folder), Ok(Some(true)));
             }
             let exit = end.exit.clone();
+            let (gate, written) = StepGate::new();
             self.tell(StepEvent::After {
                 index,
                 of,
@@ -197,11 +204,17 @@ impl ListRun {
                 duration: end.duration,
                 tail: end.tail,
                 left: end.left,
+                gate,
             })
             .await;
             if exit == StepExit::Cancelled {
                 outcome.end = ListEnd::Cancelled { step: index };
                 return outcome;
+            }
+            // The entry of the next step comes behind this one in the same file. Where none follows, the ladder or the
+            // looks do: after a crash in those, this step must not run again.
+            if !passed || index == of {
+                self.in_journal(index, written, &mut patience).await;
             }
             if !passed {
                 let reason = format!("step {index} ({}) {exit}", step.command);
@@ -217,7 +230,14 @@ impl ListRun {
     }
 
     /// Waits until the journal has the step's entry.
-    async fn confirmed(&self, index: u32, of: u32, step: &Step, cancel: &mut Cancel) -> Result<(), ListEnd> {
+    async fn confirmed(
+        &self,
+        index: u32,
+        of: u32,
+        step: &Step,
+        patience: &mut Duration,
+        cancel: &mut Cancel,
+    ) -> Result<(), ListEnd> {
         if cancel.is_cancelled() {
             return Err(ListEnd::Cancelled { step: index });
         }
@@ -226,12 +246,8 @@ impl ListRun {
             let before = StepEvent::Before { index, of, command: step.command.clone(), gate };
             self.events.send(before).await.is_ok() && opened.await.is_ok()
         };
-        let patience = match self.direction {
-            Direction::Start => START_WAITS_FOR_JOURNAL,
-            Direction::Stop => STOP_WAITS_FOR_JOURNAL,
-        };
         let confirmed = tokio::select! {
-            confirmed = timeout(patience, asked) => confirmed == Ok(true),
+            confirmed = timeout(*patience, asked) => within(confirmed, patience),
             () = cancel.cancelled() => return Err(ListEnd::Cancelled { step: index }),
         };
         match (confirmed, self.direction) {
@@ -249,6 +265,15 @@ impl ListRun {
                 .await;
                 Ok(())
             }
+        }
+    }
+
+    /// Waits until the journal has the step's end; a list that cannot have that goes on all the same.
+    async fn in_journal(&self, index: u32, written: oneshot::Receiver<()>, patience: &mut Duration) {
+        *patience = (*patience).min(STOP_WAITS_FOR_JOURNAL);
+        let written = timeout(*patience, async { written.await.is_ok() }).await;
+        if !within(written, patience) {
+            self.note(format!("the end of step {index} is not in the journal: after a crash it would run again")).await;
         }
     }
 
@@ -353,6 +378,14 @@ impl ListOutcome {
     fn new(end: ListEnd) -> ListOutcome {
         ListOutcome { end, failures: Vec::new(), groups: Vec::new(), cgroup_populated: false }
     }
+}
+
+/// Whether the journal has the entry. One that let the time run out hangs, and is not waited for again in this list.
+fn within(outcome: Result<bool, Elapsed>, patience: &mut Duration) -> bool {
+    outcome.unwrap_or_else(|Elapsed { .. }| {
+        *patience = Duration::ZERO;
+        false
+    })
 }
 
 /// A step's shell leads a group in the daemon's session; a daemon that it started has a session of its own.

@@ -94,6 +94,7 @@ impl Bench {
             kill_after: Duration::from_millis(300),
             from_step: 1,
             resumed: false,
+            failed: None,
             ladder_only: false,
             after_failed_start: false,
             lock: ListLock::default(),
@@ -107,7 +108,7 @@ impl Bench {
             while let Some(event) = seen.recv().await {
                 match event {
                     StepEvent::Before { gate, .. } => gate.open(),
-                    StepEvent::After { .. } => {}
+                    StepEvent::After { gate, .. } => gate.open(),
                     StepEvent::Note { text } => notes.push_str(&(text + "\n")),
                 }
             }

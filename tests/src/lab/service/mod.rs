@@ -3,6 +3,5 @@
 
 pub mod dovecot;
 pub mod haproxy;
-pub mod pair;
 pub mod scripts;
 pub mod ssh;
