@@ -28,6 +28,8 @@ pub mod driver;
 #[cfg(feature = "acting")]
 pub mod failpoint;
 #[cfg(feature = "acting")]
+pub mod fence;
+#[cfg(feature = "acting")]
 pub mod guardian;
 #[cfg(feature = "acting")]
 pub mod heartbeat;

@@ -15,7 +15,7 @@ use failover_tests::etcd::{Cluster, Relay};
 use failover_tests::lab::not_run;
 
 /// Where a time-out is what the test is about.
-const SHORT_LIMIT: Duration = Duration::from_millis(600);
+const SHORT_LIMIT: Duration = Duration::from_millis(1_500);
 
 fn claimed(epoch: u64, owner: Role) -> Claim {
     Claim { epoch: Epoch(epoch), owner, boot: boot(owner) }

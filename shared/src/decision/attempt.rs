@@ -162,11 +162,13 @@ impl Node {
         }
     }
 
-    /// The silent peer cannot be reached on any way, and its silence is no proof: that will hardly change, so a person
-    /// need not wait for the time-out to hear of it. What may follow the demand is the same as ever.
+    /// The silent peer cannot be reached on any way, and no proof is allowed that comes without it or a person: so that
+    /// person need not wait for the time-out to hear of it. What may follow the demand is the same as ever.
     fn warn_of_block(&mut self, now: Millis, out: &mut Vec<Action>) {
         let State::Requesting { progress, .. } = &self.state else { return };
-        if !self.peer.silent || self.policy.proof_timeout || progress.peer_obeys {
+        let Policy { proof_timeout, proof_lease, proof_fence, .. } = self.policy;
+        let goes_on = proof_timeout || proof_lease || proof_fence;
+        if !self.peer.silent || goes_on || progress.peer_obeys {
             return;
         }
         let peer = self.policy.role.peer();
