@@ -4,9 +4,12 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, Error, GetOptions, GetResponse, KvClient, Txn, TxnResponse};
+use etcd_client::{Channel, Client, ConnectOptions, Error, GetOptions, GetResponse, KvClient, Txn, TxnResponse};
 use tokio::time::{Instant, timeout};
+use tokio_native_tls::TlsConnector;
 
+use super::dial::dial;
+use super::endpoint::Endpoint;
 use super::keys::Keys;
 use super::record::RECORD_BYTES_MAX;
 use super::settings::{EtcdError, EtcdSettings};
@@ -29,8 +32,8 @@ const CODES_OF_REFUSAL: [i32; 3] = [3, 7, 9];
 
 /// One connection at a time. Dropping it ends the tasks behind it; what was on its way may or may not take effect.
 pub(super) struct Link {
-    endpoints: Vec<String>,
-    options: ConnectOptions,
+    endpoints: Vec<Endpoint>,
+    tls: Option<TlsConnector>,
     credentials: Option<(String, Secret)>,
     /// The endpoint that is asked next, and the one that `live` leads to.
     endpoint: usize,
@@ -53,9 +56,8 @@ impl Link {
     /// A file that cannot be used. Nothing is connected yet.
     pub(super) fn new(settings: &EtcdSettings) -> Result<Link, EtcdError> {
         Ok(Link {
-            endpoints: settings.endpoints.clone(),
-            // Without a leader a member would hold the question until it times out; so it says so at once.
-            options: ConnectOptions::new().with_require_leader(true).with_openssl_tls(tls::config(settings)?),
+            endpoints: settings.parsed_endpoints()?,
+            tls: tls::connector(settings)?.map(TlsConnector::from),
             credentials: settings.credentials()?,
             endpoint: 0,
             live: None,
@@ -63,8 +65,8 @@ impl Link {
     }
 
     /// The endpoint in use or to be used next.
-    pub(super) fn endpoint(&self) -> &str {
-        self.endpoints.get(self.endpoint).map_or("", String::as_str)
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoints.get(self.endpoint)
     }
 
     /// Reads all of a pair's keys at once. Linearizable: never what a member remembers, always what most agree on.
@@ -105,7 +107,9 @@ impl Link {
             };
             self.live = None;
             only_late &= error.is_none();
-            note(&mut told, self.endpoint(), error.as_ref(), share);
+            if let Some(endpoint) = self.endpoint() {
+                note(&mut told, endpoint, error.as_ref(), share);
+            }
             if fresh && error.as_ref().is_some_and(is_refusal) {
                 break;
             }
@@ -129,12 +133,15 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<KvClient, Error> {
-        let mut options = self.options.clone();
+        let endpoint = self.endpoint().ok_or_else(|| Error::InvalidArgs("no endpoint".to_owned()))?;
+        let channel = Channel::Tonic(dial(endpoint.clone(), self.tls.clone()).await?);
+        // Without a leader a member would hold the question until it times out; so it says so at once.
+        let mut options = ConnectOptions::new().with_require_leader(true);
         if let Some((user, password)) = &self.credentials {
             // The client library keeps the password as plain text for as long as the connection stands.
             options = options.with_user(user, String::from_utf8_lossy(password.bytes()));
         }
-        let client = Client::connect([self.endpoint()], Some(options)).await?;
+        let client = Client::from_channel(channel, Some(options)).await?;
         Ok(client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX))
     }
 }
@@ -144,7 +151,7 @@ fn is_refusal(error: &Error) -> bool {
 }
 
 /// Adds what became of one endpoint.
-fn note(told: &mut String, endpoint: &str, error: Option<&Error>, share: Duration) {
+fn note(told: &mut String, endpoint: &Endpoint, error: Option<&Error>, share: Duration) {
     let separator = if told.is_empty() { "" } else { "; " };
     // Writing to a string cannot fail.
     let _ = match error {
@@ -161,9 +168,11 @@ fn note(told: &mut String, endpoint: &str, error: Option<&Error>, share: Duratio
 
 /// What went wrong, down to the system's own words: "transport error" alone helps nobody.
 fn words(error: &Error) -> String {
-    let Error::GRpcStatus(status) = error else { return error.to_string() };
-    let mut text = status.message().to_owned();
-    let mut cause: Option<&dyn StdError> = StdError::source(status);
+    let (mut text, mut cause): (_, Option<&dyn StdError>) = match error {
+        Error::GRpcStatus(status) => (status.message().to_owned(), status.source()),
+        Error::TransportError(transport) => (transport.to_string(), transport.source()),
+        other => (other.to_string(), None),
+    };
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {

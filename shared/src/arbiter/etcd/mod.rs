@@ -7,6 +7,8 @@
 //! repeated on the way. All reads are linearizable.
 
 mod contents;
+mod dial;
+mod endpoint;
 mod keys;
 mod link;
 mod record;
