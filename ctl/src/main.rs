@@ -67,6 +67,8 @@ enum Command {
     Takeover(moving::Arguments),
     /// Move the service back to the master, and watch
     Takeback(moving::Arguments),
+    /// Give up the move that is under way, if the other host has not acknowledged it yet
+    Abort,
     /// Start the service here although the other host was not heard since the boot
     StartAlone(order::StartAlone),
     /// Say that the service is stopped on a silent host: a take-over that waits for that goes on
@@ -137,6 +139,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
         Command::StartAlone(order) => order::start_alone(&daemon?, order, out).await,
         Command::ConfirmStopped(order) => order::confirm_stopped(&daemon?, order, out).await,
+        Command::Abort => order::abort(&daemon?, out).await,
         Command::Ack => order::acknowledge(&daemon?, out).await,
         Command::ForceOffline(order) => order::force_offline(&daemon?, order, out).await,
         Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,

@@ -319,6 +319,9 @@ impl Node {
             },
             State::Requesting { progress, .. } => {
                 each(Timer::ShutdownTimeout, entered.after(self.policy.shutdown_timeout_ms));
+                if progress.preparing && progress.writing.is_none() {
+                    each(Timer::PrepareLimit, entered.after(Policy::PREPARE_LIMIT_MS));
+                }
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
