@@ -22,6 +22,10 @@ impl Node {
             *step = next;
             self.arbitration.next_at = now;
         }
+        if matches!(next, ClaimStep::Noting(_) | ClaimStep::Recording(_)) {
+            // The time of the write that is waited for now begins now, however long the claim has taken so far.
+            self.entered = now;
+        }
     }
 
     /// A durable write of the claim ended.

@@ -28,6 +28,23 @@ struct Contents {
     revision: u64,
 }
 
+impl Contents {
+    /// Each claim and the later writing of each slot.
+    fn take_in(&mut self, other: Contents) {
+        for claim in other.claims {
+            self.claims.retain(|known| known.epoch != claim.epoch);
+            self.claims.push(claim);
+        }
+        for (mine, theirs) in self.slots.iter_mut().zip(other.slots) {
+            let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
+            if sequence(&theirs) > sequence(mine) {
+                *mine = theirs;
+            }
+        }
+        self.revision = self.revision.max(other.revision) + 1;
+    }
+}
+
 /// The arbiter.
 #[derive(Clone, Debug)]
 pub struct Arbiter {
@@ -150,27 +167,18 @@ impl Arbiter {
     /// It is restored from a copy. False: there is none that is older.
     pub fn roll_back(&mut self, steps: usize) -> bool {
         let Some((_, older)) = self.before.iter().rev().nth(steps) else { return false };
-        let older = older.clone();
-        self.lost.get_or_insert(std::mem::replace(&mut self.now_holds, older));
+        let later = std::mem::replace(&mut self.now_holds, older.clone());
+        self.lost.get_or_insert_default().take_in(later);
         self.before.clear();
         true
     }
 
     /// A person brings back what was lost, beside what came since.
     pub fn restore(&mut self) {
-        let Some(lost) = self.lost.take() else { return };
-        for claim in lost.claims {
-            self.now_holds.claims.retain(|known| known.epoch != claim.epoch);
-            self.now_holds.claims.push(claim);
+        if let Some(lost) = self.lost.take() {
+            self.now_holds.take_in(lost);
+            self.before.clear();
         }
-        for (now, lost) in self.now_holds.slots.iter_mut().zip(lost.slots) {
-            let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
-            if sequence(&lost) > sequence(now) {
-                *now = lost;
-            }
-        }
-        self.now_holds.revision = self.now_holds.revision.max(lost.revision) + 1;
-        self.before.clear();
     }
 
     fn observe(&mut self, now: u64, host: usize, read_age_ms: u64) -> ArbiterReply {

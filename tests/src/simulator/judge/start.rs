@@ -34,6 +34,8 @@ impl Judge {
         );
         let below = if acknowledged { self.highest_started } else { self.known[index] };
         self.must(Law::S3, epoch > below, || format!("the {} starts epoch {epoch} after {below}", host.role));
+        // Without an arbiter nobody tells it of an epoch that its peer ran and forgot.
+        self.is_forgetful |= epoch < self.highest_started;
         self.highest_started = self.highest_started.max(epoch);
     }
 
