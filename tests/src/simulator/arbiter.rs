@@ -4,6 +4,7 @@
 //! write may land after its sender has given up. In etcd each is one transaction on the newest state.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use failover_shared::decision::{
     ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Claim, Epoch, Role, Slot, Stamp, View,
@@ -23,7 +24,8 @@ pub enum Kind {
 /// What is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Contents {
-    claims: Vec<Claim>,
+    /// Shared with the earlier contents that hold the same.
+    claims: Rc<Vec<Claim>>,
     slots: [Option<Slot>; 2],
     revision: u64,
 }
@@ -31,9 +33,10 @@ struct Contents {
 impl Contents {
     /// Each claim and the later writing of each slot.
     fn take_in(&mut self, other: Contents) {
-        for claim in other.claims {
-            self.claims.retain(|known| known.epoch != claim.epoch);
-            self.claims.push(claim);
+        let claims = Rc::make_mut(&mut self.claims);
+        for claim in other.claims.iter() {
+            claims.retain(|known| known.epoch != claim.epoch);
+            claims.push(*claim);
         }
         for (mine, theirs) in self.slots.iter_mut().zip(other.slots) {
             let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
@@ -188,9 +191,12 @@ impl Arbiter {
         {
             return rolled_back;
         }
-        let mut claims = seen.claims.clone();
-        claims.sort_unstable_by_key(|claim| claim.epoch);
-        let claim = claims.pop();
+        let highest = |below: Option<Claim>| {
+            let below = seen.claims.iter().filter(|claim| below.is_none_or(|known| claim.epoch < known.epoch));
+            below.max_by_key(|claim| claim.epoch).copied()
+        };
+        let claim = highest(None);
+        let before = claim.and_then(|claim| highest(Some(claim)));
         let known = &mut self.known[host];
         known.0 = known.0.max(claim.map_or(Epoch(0), |claim| claim.epoch));
         for (known, slot) in known.1.iter_mut().zip(&seen.slots) {
@@ -198,7 +204,7 @@ impl Arbiter {
         }
         let stamp = Stamp(if self.kind == Kind::Compare { seen.revision } else { 0 });
         let [master, slave] = seen.slots;
-        ArbiterReply::Seen(View { claim, before: claims.pop(), master, slave, stamp })
+        ArbiterReply::Seen(View { claim, before, master, slave, stamp })
     }
 
     fn claim(&mut self, now: u64, host: usize, boot: BootId, epoch: Epoch, stamp: Stamp) -> ArbiterReply {
@@ -214,7 +220,7 @@ impl Arbiter {
             return ArbiterReply::NotClaimed;
         }
         self.changes(now);
-        self.now_holds.claims.push(Claim { epoch, owner, boot });
+        Rc::make_mut(&mut self.now_holds.claims).push(Claim { epoch, owner, boot });
         ArbiterReply::Claimed
     }
 

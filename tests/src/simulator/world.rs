@@ -20,7 +20,7 @@ use super::seen::Sight;
 use super::trace::Trace;
 
 /// Between two beats of a host.
-pub const BEAT_EVERY_MS: u64 = 300;
+pub const BEAT_EVERY_MS: u64 = 400;
 
 /// Something that is due.
 #[derive(Debug)]
