@@ -230,6 +230,8 @@ impl Node {
             }
         }
         self.note(now, Rule::ProofOperator, &format!("by {by}: {reason}"), out);
+        // The word is of now: it covers whatever is known to have run there.
+        let attempt = Attempt { epoch: highest, ..attempt };
         self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
         Ok(format!("recorded; starting the service on the {}", self.policy.role))
     }

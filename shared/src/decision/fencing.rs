@@ -59,7 +59,8 @@ impl Node {
     }
 
     pub(super) fn fence_timers(&self, each: &mut dyn FnMut(Timer, Millis)) {
-        if let Some(at) = self.fence_at() {
+        // One that is due and was held back is weighed again with the next event.
+        if let Some(at) = self.fence_at().filter(|at| *at > self.arbitration.judged_at) {
             each(Timer::FenceNext, at);
         }
         if let Some((_, began)) = self.fencing.under_way {

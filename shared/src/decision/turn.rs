@@ -312,7 +312,11 @@ impl Node {
             }
             State::Suspect { asked, .. } => match (asked, self.withheld) {
                 (Some(asked), None | Some(Rule::LinkCut | Rule::LeaseRenewing)) => {
-                    each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS));
+                    let at = asked.after(Policy::WITNESS_EVERY_MS);
+                    // While the arbiter speaks for the peer, its next answer is the occasion.
+                    if at > self.arbitration.judged_at {
+                        each(Timer::Witness, at);
+                    }
                 }
                 // What withholds ends with an event, and the pause with its own timer.
                 (Some(_) | None, _) => self.refused_timer(each),
