@@ -8,7 +8,7 @@ mod duration;
 mod fields;
 mod files;
 mod import;
-mod leaf;
+pub(crate) mod leaf;
 mod load;
 mod model;
 mod outage;
@@ -18,6 +18,10 @@ mod reader;
 mod scan;
 mod suggest;
 mod tree;
+
+pub(crate) use fields::Fields;
+pub(crate) use reader::{Read, Reader};
+pub(crate) use tree::Node;
 
 pub use digest::differing_keys;
 pub use duration::show as show_duration;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::decision::Role;
+use crate::script::{Lists, Script};
 
 /// The whole pair, the same on both hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -145,10 +146,10 @@ pub enum Proof {
 /// How the service starts and stops.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Service {
-    /// Run in this order to start.
-    pub startup_scripts: Vec<Step>,
-    /// Run in this order to stop.
-    pub shutdown_scripts: Vec<Step>,
+    /// What is run to start and to stop, in order.
+    pub lists: Lists,
+    /// Where the service is written as resources: each of them, in the order of the file. They are in `lists` too.
+    pub resources: Vec<Script>,
     /// What must hold before a stop is acknowledged.
     pub stopped_when: Vec<Postcondition>,
     /// Where relative script names start. Default: the configuration file's folder.
@@ -171,7 +172,7 @@ pub enum OnStopFailure {
     AskOperator,
 }
 
-/// One entry of a script list.
+/// A line for the shell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// The shell command line, as CPMS wrote it: redirections and all.

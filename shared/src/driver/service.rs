@@ -13,7 +13,7 @@ use crate::config::{Config, Loaded};
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
 use crate::script::{
-    Cancel, CancelHandle, Contract, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation,
+    Cancel, CancelHandle, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, Position,
     StepEvent, cancel, cgroup, run_list,
 };
 use crate::stop::{self, StopContext, StopRun};
@@ -80,9 +80,8 @@ impl ServiceWork {
         // A group that is not to be had is told by the list itself; its steps run all the same.
         let cgroup = config.service.cgroup.as_deref().and_then(|name| cgroup::folder(name).ok());
         let run = ListRun {
-            contract: Contract::ShellLine,
-            steps: config.service.startup_scripts.clone(),
-            from_step: if resume { interrupted_at(&self.resume, Direction::Start, epoch) } else { 1 },
+            stages: config.service.lists.of(Operation::start_of(self.role)).to_vec(),
+            position: self.position(resume, Direction::Start, epoch),
             resumed: resume,
             direction: Direction::Start,
             on_step_failure: OnStepFailure::EndList,
@@ -131,7 +130,7 @@ impl ServiceWork {
             context: self.context(self.environment(epoch, Direction::Stop, reason)),
             log_file: self.log.clone(),
             kill_after: self.loaded.config.timing.kill_after,
-            from_step: if resume { interrupted_at(&self.resume, Direction::Stop, epoch) } else { 1 },
+            position: self.position(resume, Direction::Stop, epoch),
             resumed: resume,
             ladder_only: false,
             after_failed_start,
@@ -157,22 +156,20 @@ impl ServiceWork {
         cancelled
     }
 
+    fn position(&self, resume: bool, direction: Direction, epoch: Epoch) -> Position {
+        if resume { interrupted_at(&self.resume, direction, epoch) } else { Position::first() }
+    }
+
     fn recorder(&self, direction: Direction, epoch: Epoch) -> mpsc::Sender<StepEvent> {
         steps::record(direction, epoch, self.boot, self.disk.clone(), self.inputs.clone(), self.left.clone())
     }
 
     fn environment(&self, epoch: Epoch, direction: Direction, reason: &str) -> Environment {
-        Environment {
-            epoch,
-            role: self.role,
-            operation: match direction {
-                Direction::Start => Operation::start_of(self.role),
-                Direction::Stop => Operation::stop_of(self.role),
-            },
-            peer: self.loaded.config.host(self.role.peer()).name.clone(),
-            reason: reason.to_string(),
-            extra: std::collections::BTreeMap::new(),
-        }
+        let operation = match direction {
+            Direction::Start => Operation::start_of(self.role),
+            Direction::Stop => Operation::stop_of(self.role),
+        };
+        Environment::of(&self.loaded, self.role, operation, epoch, reason)
     }
 
     fn context(&self, environment: Environment) -> StopContext {

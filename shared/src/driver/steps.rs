@@ -12,7 +12,7 @@ use super::{Input, entries};
 use crate::decision::{BootId, Epoch};
 use crate::journal::Entry;
 use crate::process::ProcessGroup;
-use crate::script::{Direction, StepEvent};
+use crate::script::{Direction, Position, StepEvent};
 
 /// Traces of own steps in one kernel start: where a stop looks besides its conditions.
 #[derive(Clone, Debug, Default)]
@@ -36,8 +36,8 @@ pub(crate) struct StepAt {
 pub(crate) enum StepProgress {
     /// It runs.
     Begins(StepAt),
-    /// It ended.
-    Ended,
+    /// The step of this number ended.
+    Ended(u32),
 }
 
 /// `start` or `stop`.
@@ -60,11 +60,9 @@ pub(super) fn record(
     let (events, mut told) = mpsc::channel(16);
     let list = word(direction);
     tokio::spawn(async move {
-        let mut running = String::new();
         while let Some(event) = told.recv().await {
             match event {
                 StepEvent::Before { index, of, command, gate } => {
-                    running.clone_from(&command);
                     let at = StepAt { direction, index, of, command };
                     let text = format!("{list} step {index}/{of} begins");
                     let entry = entries::entry("step", &text, &fields(epoch, boot, &at));
@@ -74,11 +72,11 @@ pub(super) fn record(
                         gate.open();
                     }
                 }
-                StepEvent::After { index, of, exit, passed: _, duration, tail, left } => {
-                    let at = StepAt { direction, index, of, command: running.clone() };
+                StepEvent::After { index, of, command, exit, passed: _, said, duration, tail, left } => {
+                    let at = StepAt { direction, index, of, command };
                     // Not durable: the next step's beginning is, and it comes behind this entry in the same file.
                     let mut entry =
-                        entries::entry("step", &format!("{list} step {index}/{of}: {exit}"), &fields(epoch, boot, &at))
+                        entries::entry("step", &format!("{list} step {index}/{of}: {said}"), &fields(epoch, boot, &at))
                             .with("result", exit.to_string())
                             .with("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
                             .with("tail", tail);
@@ -87,7 +85,7 @@ pub(super) fn record(
                         left_behind.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group);
                     }
                     disk.note(entry);
-                    let _ = inputs.send(Input::Step(StepProgress::Ended)).await;
+                    let _ = inputs.send(Input::Step(StepProgress::Ended(index))).await;
                 }
                 StepEvent::Note { text } => {
                     tracing::info!(list, "{text}");
@@ -116,19 +114,30 @@ fn fields(epoch: Epoch, boot: BootId, at: &StepAt) -> Vec<(&'static str, Value)>
     ]
 }
 
-/// The step at which an interrupted list goes on: the one behind the last that ended, or the one that was running. Only
-/// that one may run twice.
-pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epoch) -> u32 {
+/// Where an interrupted list goes on: behind the last step that ended, or at the one that was running; of steps that ran
+/// at the same time, at those that had not ended. Only those may run twice.
+pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epoch) -> Position {
     let of_list = |entry: &&Entry| {
         entry.kind == "step"
-            && entry.fields.contains_key("index")
             && entry.fields.get("list") == Some(&json!(word(direction)))
             && entry.fields.get("epoch") == Some(&json!(epoch))
     };
-    let Some(last) = journal.iter().rev().find(of_list) else { return 1 };
-    let index = last.fields.get("index").and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
-    let index = index.unwrap_or(1);
-    if last.fields.contains_key("result") { index.saturating_add(1) } else { index }
+    let mut position = Position::first();
+    for entry in journal.iter().filter(of_list) {
+        let index = entry.fields.get("index").and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
+        let Some(index) = index else { continue };
+        if entry.fields.contains_key("result") {
+            position.ended.insert(index);
+            position.step = position.step.max(index);
+        } else {
+            if position.ended.contains(&index) {
+                // It begins again after it had ended: the list was run again from here.
+                position.ended.clear();
+            }
+            position.step = index;
+        }
+    }
+    position
 }
 
 /// What steps of this kernel start have left running, as the journal remembers it.
@@ -165,16 +174,32 @@ mod tests {
     fn an_interrupted_list_goes_on_at_the_step_that_was_running() {
         let start = Direction::Start;
         let journal = [step(start, 1, 4, false), step(start, 1, 4, true), step(start, 2, 4, false)];
-        assert_eq!(interrupted_at(&journal, start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..2], start, Epoch(4)), 2);
-        assert_eq!(interrupted_at(&journal[..1], start, Epoch(4)), 1);
+        let at = |step: u32, ended: &[u32]| Position { step, ended: ended.iter().copied().collect() };
+        assert_eq!(interrupted_at(&journal, start, Epoch(4)), at(2, &[1]));
+        assert_eq!(interrupted_at(&journal[..2], start, Epoch(4)), at(1, &[1]));
+        assert_eq!(interrupted_at(&journal[..1], start, Epoch(4)), at(1, &[]));
+    }
+
+    #[test]
+    fn of_steps_that_ran_at_the_same_time_those_go_on_that_had_not_ended() {
+        let start = Direction::Start;
+        let journal = [step(start, 2, 4, false), step(start, 3, 4, false), step(start, 3, 4, true)];
+        let position = interrupted_at(&journal, start, Epoch(4));
+        assert_eq!((position.step, position.ended), (3, [3].into()));
+    }
+
+    #[test]
+    fn a_list_that_was_begun_again_does_not_skip_what_had_ended_the_time_before() {
+        let start = Direction::Start;
+        let journal = [step(start, 1, 4, false), step(start, 1, 4, true), step(start, 1, 4, false)];
+        assert_eq!(interrupted_at(&journal, start, Epoch(4)), Position::first());
     }
 
     #[test]
     fn steps_of_another_list_or_epoch_are_history() {
         let journal = [step(Direction::Stop, 3, 4, true), step(Direction::Start, 2, 2, true)];
-        assert_eq!(interrupted_at(&journal, Direction::Start, Epoch(4)), 1);
-        assert_eq!(interrupted_at(&[], Direction::Start, Epoch(4)), 1);
+        assert_eq!(interrupted_at(&journal, Direction::Start, Epoch(4)), Position::first());
+        assert_eq!(interrupted_at(&[], Direction::Start, Epoch(4)), Position::first());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod host;
 mod notify;
 mod pair;
 mod rules;
+mod script;
 mod security;
 mod service;
 mod timing;

@@ -17,7 +17,8 @@ pub(super) const ALL: [&str; 3] = [MINIMAL, ANNOTATED, ALTEON];
 /// Group and key of everything that the code asks for.
 fn schema() -> BTreeSet<(&'static str, &'static str)> {
     let mut asked = BTreeSet::new();
-    for text in [EVERYTHING, SKETCH, MINIMAL, ANNOTATED, ALTEON] {
+    let resources = super::scripts::with_resources();
+    for text in [EVERYTHING, &resources, SKETCH, MINIMAL, ANNOTATED, ALTEON] {
         let mut reader = Reader::new(Path::new("/etc/failover"), |_| Ok(Vec::new()));
         pair(&mut reader, &scan(text).root.unwrap_or_else(|error| panic!("{}", error.message)));
         asked.extend(reader.asked);
