@@ -19,9 +19,9 @@ mod scan;
 mod suggest;
 mod tree;
 
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, names_a_secret};
 pub(crate) use reader::{Read, Reader};
-pub(crate) use tree::Node;
+pub(crate) use tree::{Kind as RonKind, Node};
 
 pub use digest::differing_keys;
 pub use duration::show as show_duration;

@@ -55,6 +55,7 @@ Pair(
         startup_scripts: [
             "./a.sh", Step(command: "./b.sh", timeout: "7s"),
             [Plain(name: "c", command: ["/bin/c", "x"], run_as: "mail"), Plain(command: ["/bin/d"])],
+            FailSafe1(script: "/e", testing: true, instances: {"e1": {"mount-point": "/shared"}}),
         ],
         shutdown_scripts: [r"./c.sh \d"],
         stopped_when: [

@@ -5,10 +5,12 @@
 //! line in `kinds!`. What the tests then ask for: the kind once in `EVERYTHING` of `config/tests.rs`, its keys in
 //! `docs/config.md`, its items with their tests in `docs/scripts.md`.
 
+pub mod failsafe1;
 mod plain;
 mod program;
 mod shell_line;
 
+pub use failsafe1::FailSafe1;
 pub use plain::Plain;
 pub use program::Program;
 pub use shell_line::ShellLine;
@@ -171,4 +173,6 @@ kinds! {
     Step(ShellLine),
     /// A program and its arguments.
     Plain(Plain),
+    /// A failover script of IRIS FailSafe 1.
+    FailSafe1(FailSafe1),
 }
