@@ -229,6 +229,8 @@ pub enum Probe {
     Imap(MailProbe),
     /// A command exits 0.
     Command(Step),
+    /// A resource of this host says that it runs, by its own contract.
+    Resource(Box<Script>),
 }
 
 /// What a mail check needs.

@@ -9,7 +9,7 @@ use super::disk::Disk;
 use super::steps::{self, Left, interrupted_at};
 use super::{Input, Settings};
 use crate::check::{Record, Vantage};
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
 use crate::script::{
@@ -98,7 +98,7 @@ impl ServiceWork {
         tokio::spawn(async move {
             let outcome = run_list(run, cancelled.clone()).await;
             let outcome = match outcome.end {
-                ListEnd::Completed => verify_start(&loaded.config, role, &cancelled).await,
+                ListEnd::Completed => verify_start(&loaded, role, &cancelled).await,
                 ListEnd::Failed(failure) => StartOutcome::Failed { step: failure.step, reason: failure.reason },
                 ListEnd::NotBegun { step, reason } => StartOutcome::Failed { step, reason },
                 ListEnd::Cancelled { .. } => return,
@@ -183,10 +183,11 @@ impl ServiceWork {
 }
 
 /// The start counts only when the local checks pass: scripts that exit 0 are no service yet.
-async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutcome {
+async fn verify_start(loaded: &Loaded, role: Role, cancel: &Cancel) -> StartOutcome {
+    let config = &loaded.config;
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
-    let asker = super::watch::asker(config);
+    let asker = super::watch::asker(loaded, role);
     for one in &config.checks {
         loop {
             let failure = match asker.round(one, Vantage::Local, target, &mut Record::brief()).await {

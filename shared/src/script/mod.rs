@@ -4,6 +4,7 @@
 //! [`run_list`] is the whole of it. What a script is, how it is called and which exits are good, is its [`kind`]; how
 //! one is run, limited and ended is the same for all kinds.
 
+mod ask;
 mod attempt;
 mod cancel;
 pub mod cgroup;
@@ -20,6 +21,7 @@ pub(crate) mod step;
 mod task;
 mod user;
 
+pub use ask::{Asked, ask};
 pub use cancel::{Cancel, CancelHandle, cancel};
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};

@@ -145,7 +145,7 @@ pub(super) fn ports(
             let asked = match &check.probe {
                 Probe::Port { port } => *port,
                 Probe::Pop3(mail) | Probe::Imap(mail) => mail.port,
-                Probe::Command(_) => continue,
+                Probe::Command(_) | Probe::Resource(_) => continue,
             };
             if asked == port && host.service_address == host.address {
                 let message =

@@ -30,6 +30,7 @@ pub(super) fn with(scripts: &str) -> String {
 
 pub(super) fn with_resources() -> String {
     with(RESOURCES)
+        .replace("checks: [", "checks: [\n        Resource(name: \"b-runs\", resource: \"b\", every: \"2s\"),")
 }
 
 fn titles(config: &Config, operation: Operation) -> Vec<Vec<String>> {
@@ -96,6 +97,8 @@ fn a_wrong_script_is_refused_with_what_to_write() {
         ("[\"store\", \"run\"", "[\"stores\", \"run\"", "did you mean \"store\"?"),
         ("[\"store\", \"run\"", "[\"run\"", "the resource \"store\" stands here not at all"),
         ("[\"store\", \"run\"", "[\"store\", \"store\", \"run\"", "stands here 2 times"),
+        ("resource: \"b\"", "resource: \"c\"", "no resource has the name \"c\""),
+        ("resource: \"b\"", "resource: \"a\"", "cannot be asked whether it runs"),
         ("order: Order(", "startup_scripts: [\"./a\"], order: Order(", "`startup_scripts` stands beside `resources`"),
         ("order: Order(", "order: Order(takeovers: [], ", "did you mean `takeover`?"),
     ] {
