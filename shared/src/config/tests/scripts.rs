@@ -100,7 +100,7 @@ fn a_wrong_script_is_refused_with_what_to_write() {
         ("resource: \"b\"", "resource: \"c\"", "no resource has the name \"c\""),
         ("resource: \"b\"", "resource: \"a\"", "cannot be asked whether it runs"),
         ("order: Order(", "startup_scripts: [\"./a\"], order: Order(", "`startup_scripts` stands beside `resources`"),
-        ("order: Order(", "order: Order(takeovers: [], ", "did you mean `takeover`?"),
+        ("order: Order(", "order: Order(takeovers: [], ", "`Order` knows no key `takeovers`"),
     ] {
         assert!(text.contains(from), "{from}");
         let problems = refused(&text.replacen(from, to, 1)).to_string();
