@@ -20,6 +20,8 @@ pub mod config;
 #[cfg(feature = "acting")]
 pub mod control;
 #[cfg(feature = "acting")]
+pub mod daemon;
+#[cfg(feature = "acting")]
 pub mod driver;
 #[cfg(feature = "acting")]
 pub mod failpoint;

@@ -4,8 +4,8 @@
 pub mod bench;
 pub mod demo;
 pub mod judge;
+pub mod keys;
 pub mod lab;
 pub mod pair;
 pub mod program;
-pub mod settings;
 pub mod wait;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::turn::Driver;
 use super::{Input, entries};
 use crate::balancer::Report;
-use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId, State, StopCause};
+use crate::decision::{
+    Action, Answer, ArbiterFailure, ArbiterReply, Demand, Event, Millis, PageKind, RequestId, State, StopCause,
+};
 use crate::failpoint::failpoint;
 use crate::notify::{Kind, Page as Letter};
 use crate::provision::load_pair_key;
@@ -42,6 +44,18 @@ impl Driver {
                 );
                 self.service.stop(operation, epoch, resume, failed_start, &reason);
             }
+            // None of these is asked for without an arbiter or a fence in the policy, which no configuration can set yet.
+            Action::Arbiter { operation, .. } => {
+                let reply = ArbiterReply::Failed(ArbiterFailure::Unreachable("no arbiter is configured".into()));
+                self.send_later(Event::Arbiter { operation, reply });
+            }
+            Action::Guard { operation, .. } => {
+                self.send_later(Event::Guarded { operation, result: Err("no guard is configured".into()) });
+            }
+            Action::Fence { operation } => {
+                self.send_later(Event::FenceDone { operation, result: Err("no fence is configured".into()) });
+            }
+            Action::Unfence => {}
             Action::Balance(balance) => self.balancing.wish(balance),
             Action::AskWitness => self.watch.ask_witness(&self.loaded, self.balancing.witness(), &self.inputs),
             Action::Notice(epoch) => self.tell_peer(Message::TakeoverNotice { epoch }),
@@ -214,9 +228,9 @@ fn letter_kind(kind: PageKind) -> Kind {
         PageKind::StopFailed => Kind::FailedStop,
         PageKind::Exclusivity | PageKind::TwoActives => Kind::BothActive,
         PageKind::NoTakeover => Kind::NotReady,
-        PageKind::LinkCut | PageKind::PeerSilent => Kind::Link,
+        PageKind::LinkCut | PageKind::PeerSilent | PageKind::Unreachable => Kind::Link,
         PageKind::ConfigDiffers => Kind::ConfigDiffers,
         PageKind::BalancerDiverged => Kind::BalancerDiverged,
-        PageKind::State | PageKind::Invariant => Kind::Internal,
+        PageKind::State | PageKind::Arbiter | PageKind::Fence | PageKind::Invariant => Kind::Internal,
     }
 }

@@ -190,7 +190,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let pager = Pager::start(&config.notify, place).map_err(needs("the pager did not start"))?;
 
     let mut first = Vec::new();
-    let node = Node::new(policy(&loaded, role), boot, incarnation, record, clock::now(), &mut first);
+    let node = Node::new(policy(&loaded, role), boot, incarnation, record, None, clock::now(), &mut first);
     let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume);
     let watch = Watch::start(&settings, &loaded, role, inputs.clone());
     let restarts = std::env::var("FAILOVER_RESTARTS").unwrap_or_default();
@@ -237,6 +237,12 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
         proof_ack: allows(Proof::Ack),
         proof_operator: allows(Proof::Operator),
         proof_timeout: allows(Proof::Timeout),
+        proof_lease: false,
+        proof_fence: false,
+        lease: None,
+        fence_delay_ms: Millis(0),
+        fence_limit_ms: Millis(0),
+        hold_failed_stop: config.service.on_stop_failure == config::OnStopFailure::AskOperator,
         rcmd: config.rcmd.is_some(),
         reverse_protection: config.reverse_protection,
         suspect_after_ms: millis(timing.suspect_after),

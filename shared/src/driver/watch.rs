@@ -296,6 +296,7 @@ fn row(row: Row) -> CheckStatus {
         verdict: row.verdict,
         last,
         age_ms: row.age.map(|age| age.0),
+        stale_after_ms: Some(row.stale_after.0),
         failures: format!("{} failed, fails at {} of {}", row.failures, row.fails, row.of),
     }
 }

@@ -16,6 +16,7 @@ pub mod kind;
 mod list;
 mod log;
 mod output;
+mod patience;
 mod prepare;
 pub(crate) mod step;
 mod task;

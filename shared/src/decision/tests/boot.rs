@@ -185,6 +185,24 @@ fn a_resumed_demand_keeps_its_name_and_is_sent_again() {
 }
 
 #[test]
+fn a_resumed_demand_is_not_sent_before_the_own_readiness_is_known() {
+    let record = remembered(BOOT, Phase::Requesting(attempt(9_000)), 0);
+    let all = Policy { rcmd: true, ..policy(Role::Slave) };
+    let mut story = Story::boots(all.clone(), Some(record.clone()));
+    story.pass(30_000);
+    let tried = |story: &Story| story.out.iter().any(|action| matches!(action, Action::Rcmd { .. }));
+    assert_eq!((story.state(), story.demands(), tried(&story)), (StateName::Requesting, 0, false));
+    story.tell(Event::Readiness(vec![])).pass(10);
+    assert_eq!((story.demands(), tried(&story)), (1, true));
+    let ready = story.out.iter().any(|action| matches!(action, Action::SendDemand(demand) if demand.ready));
+    assert!(ready, "the peer refuses a host that is not ready");
+
+    let mut never = Story::boots(all, Some(record));
+    never.pass(60_000);
+    assert_eq!((never.state(), never.demands()), (StateName::TakeoverBlocked, 0));
+}
+
+#[test]
 fn a_resumed_demand_on_a_peer_that_never_answers_ends_in_the_time_out_that_is_configured() {
     let record = remembered(BOOT, Phase::Requesting(attempt(9_000)), 0);
     let mut story = Story::boots(Policy { proof_timeout: true, ..policy(Role::Slave) }, Some(record));
