@@ -2,6 +2,7 @@
 //! and prints what it says; it decides nothing itself.
 
 mod check;
+mod compat;
 mod daemon;
 mod entry;
 mod exit;
@@ -93,6 +94,8 @@ enum Command {
     Import(import::Arguments),
     /// Every value in force, the longest outage for each fault, and what this host lacks
     Check(check::Arguments),
+    /// Give scripts of FailSafe and Cluster Manager what they expect of their old system
+    Compat(compat::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
     /// Wait until the socket server of a host accepts connections
@@ -154,6 +157,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         }
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
+        Command::Compat(flags) => compat::run(config, flags, out).await,
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,
         Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,

@@ -262,6 +262,6 @@ fn port(probe: &Probe) -> Option<u16> {
     match probe {
         Probe::Port { port } => Some(*port),
         Probe::Pop3(mail) | Probe::Imap(mail) => Some(mail.port),
-        Probe::Command(_) => None,
+        Probe::Command(_) | Probe::Resource(_) => None,
     }
 }
