@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use failover_shared::decision::Role;
-use failover_shared::{guardian, telemetry};
+use failover_shared::guardian;
 
 /// The slave's daemon of a failover pair. The service it watches over is not touched when it ends.
 #[derive(Debug, Parser)]
@@ -44,8 +44,5 @@ fn main() -> ExitCode {
     if flags.no_guardian || std::env::var_os(guardian::ENVIRONMENT_GUARDIAN).is_some() {
         return daemon::run(flags);
     }
-    let Err(error) = guardian::start_under(Role::Slave, &flags.run_dir, flags.log_json);
-    telemetry::start(flags.log_json);
-    tracing::error!(%error, "the daemon did not start: its guardian cannot be had");
-    ExitCode::from(guardian::EXIT_SYSTEM)
+    guardian::start_under(Role::Slave, &flags.run_dir, flags.log_json)
 }
