@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use failover_shared::arbiter::shared_storage;
 use failover_shared::decision::Role;
 use failover_shared::guardian;
 
@@ -40,9 +41,12 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
+    if shared_storage::is_child() {
+        return shared_storage::serve();
+    }
     let flags = Flags::parse();
     if flags.no_guardian || std::env::var_os(guardian::ENVIRONMENT_GUARDIAN).is_some() {
         return daemon::run(flags);
     }
-    guardian::start_under(Role::Master, &flags.run_dir, flags.log_json)
+    failover_shared::daemon::start_under_guardian(Role::Master, &flags.run_dir, flags.log_json)
 }

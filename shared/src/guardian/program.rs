@@ -20,7 +20,6 @@ use nix::sys::stat::Mode;
 use super::keeper::{self, EXIT_SYSTEM, Pace};
 use super::log;
 use crate::decision::Role;
-use crate::telemetry;
 
 const PROGRAM: &str = "failover-guardian";
 
@@ -30,13 +29,23 @@ pub(super) fn page_path(run_dir: &Path, role: Role) -> PathBuf {
 }
 
 /// Turns this process into the guardian of a daemon: this very program with the same arguments and `--no-guardian`. The
-/// guardian's program lies beside this one. Returns only if that fails, and has said why.
-#[must_use]
-pub fn start_under(role: Role, run_dir: &Path, log_json: bool) -> ExitCode {
-    let Err(error) = exec(role, run_dir, log_json);
-    telemetry::start(log_json);
-    tracing::error!(%error, "the daemon did not start: its guardian cannot be had");
-    ExitCode::from(EXIT_SYSTEM)
+/// guardian's program lies beside this one. Returns only if that fails.
+///
+/// # Errors
+/// The run folder cannot be made, or the guardian's program is not there.
+pub fn start_under(role: Role, run_dir: &Path, log_json: bool) -> io::Result<Infallible> {
+    std::fs::create_dir_all(run_dir)?;
+    // Held by a descriptor, and handed on: the very program that runs now, even when an upgrade puts another in its place.
+    let daemon = open("/proc/self/exe", OFlag::O_PATH, Mode::empty())?;
+    let path = std::env::current_exe()?.with_file_name(PROGRAM);
+    let mut guardian = Command::new(&path);
+    guardian.arg(format!("failover-{role}")).arg(page_path(run_dir, role)).arg(if log_json { "json" } else { "text" });
+    guardian
+        .arg(format!("/proc/self/fd/{}", daemon.as_raw_fd()))
+        .args(std::env::args_os().skip(1))
+        .arg("--no-guardian");
+    let error = guardian.exec();
+    Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// What `failover-guardian` does. Its arguments are [`start_under`]'s, in that order: a name to be seen under, the page,
@@ -70,19 +79,4 @@ pub fn main() -> ExitCode {
         daemon
     };
     keeper::run(Path::new(&page), daemon, Pace::default())
-}
-
-fn exec(role: Role, run_dir: &Path, log_json: bool) -> io::Result<Infallible> {
-    std::fs::create_dir_all(run_dir)?;
-    // Held by a descriptor, and handed on: the very program that runs now, even when an upgrade puts another in its place.
-    let daemon = open("/proc/self/exe", OFlag::O_PATH, Mode::empty())?;
-    let path = std::env::current_exe()?.with_file_name(PROGRAM);
-    let mut guardian = Command::new(&path);
-    guardian.arg(format!("failover-{role}")).arg(page_path(run_dir, role)).arg(if log_json { "json" } else { "text" });
-    guardian
-        .arg(format!("/proc/self/fd/{}", daemon.as_raw_fd()))
-        .args(std::env::args_os().skip(1))
-        .arg("--no-guardian");
-    let error = guardian.exec();
-    Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }

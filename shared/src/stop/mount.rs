@@ -120,7 +120,7 @@ fn mount_points(table: &[u8]) -> Vec<PathBuf> {
 }
 
 /// The kernel writes blank, tab, line end and backslash as `\` and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {

@@ -5,7 +5,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,13 +22,12 @@ const SPANS: Spans = Spans {
     watchdog_ms: Millis(10_000),
 };
 
-fn main() -> Result<ExitCode> {
+fn main() -> Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).context("usage: guarded-double FOLDER")?);
     if std::env::var_os(ENVIRONMENT_GUARDIAN).is_none() {
-        return Ok(start_under(Role::Master, &folder, false));
+        match start_under(Role::Master, &folder, false)? {}
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(hold(&folder))?;
-    Ok(ExitCode::SUCCESS)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(hold(&folder))
 }
 
 async fn hold(folder: &Path) -> Result<()> {

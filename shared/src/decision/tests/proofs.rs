@@ -173,10 +173,12 @@ fn a_person_hears_of_an_unreachable_silent_host_before_the_time_out_and_once() {
 }
 
 #[test]
-fn nobody_is_called_early_where_the_time_out_goes_on_or_the_peer_is_heard() {
-    let mut goes_on = requesting_a_silent_peer(Policy { proof_timeout: true, ..slave() });
-    let mut heard = requesting(slave());
-    for story in [&mut goes_on, &mut heard] {
+fn nobody_is_called_early_where_another_proof_may_come_or_the_peer_is_heard() {
+    let by_timeout = Policy { proof_timeout: true, ..slave() };
+    let by_lease = Policy { proof_lease: true, ..slave() };
+    let by_fence = Policy { proof_fence: true, ..slave() };
+    let silent = [by_timeout, by_lease, by_fence].map(requesting_a_silent_peer);
+    for mut story in silent.into_iter().chain([requesting(slave())]) {
         let request = story.request();
         story.tell(Event::Unreachable { request, reason: "no route".into() });
         assert_eq!(story.pages(), []);
