@@ -3,6 +3,9 @@
 
 extern crate alloc;
 
+#[cfg(all(feature = "planted", not(debug_assertions)))]
+compile_error!("the feature `planted` puts bugs into the core: no release build may have it");
+
 pub mod decision;
 
 #[cfg(feature = "acting")]

@@ -10,4 +10,5 @@ pub mod keys;
 pub mod lab;
 pub mod pair;
 pub mod program;
+pub mod simulator;
 pub mod wait;

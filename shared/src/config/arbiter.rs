@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::model::Config;
 use crate::decision::LeaseTimes;
 
 /// Where the lease is kept, its spans, and its guard.
@@ -61,4 +62,12 @@ pub enum Guard {
     /// The guardian alone. A host that stands still as a whole and goes on later can make two actives, which the file
     /// says in so many words.
     GuardianOnly,
+}
+
+impl Config {
+    /// The spans of the lease; `None` without an arbiter.
+    #[must_use]
+    pub fn lease_times(&self) -> Option<LeaseTimes> {
+        self.arbiter.as_ref().map(|arbiter| arbiter.times)
+    }
 }

@@ -43,7 +43,7 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
         if config.service.watch_processes.is_empty() { seen } else { Part("restart_grace", timing.restart_grace) };
     let allows = |proof| config.proof_of_stop.contains(&proof);
     let acknowledged = allows(Proof::Ack);
-    let times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
+    let times = config.lease_times();
     // The last look at the slot may be one renewal old; claiming and looking again take no longer than another.
     let claim = Part("claim", millis(times.map_or(0, |times| times.renew_ms.0)).saturating_mul(2));
     let lease = Part("lease", times.map_or(Duration::ZERO, |times| millis(times.terms(0).wait_ms().0)));

@@ -8,6 +8,7 @@ use super::action::{Action, PageKind};
 use super::contend::Holder;
 use super::node::Node;
 use super::peer::{Answer, Demand, Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase, Proof};
 use super::rule::Rule;
@@ -77,7 +78,7 @@ impl Node {
         let renewing = self.holder(now) == Holder::Renewing;
         if renewing && matches!(attempt.evidence, Evidence::Silence(_)) {
             self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
-        } else if renewing || !self.lease_is_awaited(now) {
+        } else if renewing || !self.peer.silent || !self.lease_is_awaited(now) {
             let allowed = self.policy.proof_timeout;
             self.block(now, attempt, Rule::NoProof, "the peer's lease does not run out", allowed, out);
         }
@@ -141,6 +142,11 @@ impl Node {
         self.told.remove(&PageKind::Blocked);
         self.persist(Phase::Standby, out);
         self.enter(now, State::Standby);
+    }
+
+    pub(super) fn demand_not_durable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
+        self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+        self.withdraw(now, request, Rule::DemandNotDurable, out);
     }
 
     pub(super) fn still_stopping(&mut self, request: RequestId) {
@@ -270,11 +276,12 @@ impl Node {
 
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.lease_is_awaited(now) {
+        // A peer that is heard can be asked again, and answers for itself.
+        if self.peer.silent && self.lease_is_awaited(now) {
             let at = self.lease_over_at().map_or(Millis(0), |at| at.since(now));
             self.note(now, Rule::LeaseAwaited, &format!("over in {at} at the earliest"), out);
             self.enter(now, State::Proving { attempt, asked: None });
-        } else if self.policy.proof_timeout && self.peer.silent {
+        } else if (self.policy.proof_timeout || planted(Bug::TimeoutStarts)) && self.peer.silent {
             self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
             self.enter(now, State::Proving { attempt, asked: Some(now) });

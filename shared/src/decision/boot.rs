@@ -7,6 +7,7 @@ use super::action::{Action, Balance, PageKind};
 use super::contend::Holder;
 use super::lease::{HeldLease, Resumed::Lost};
 use super::node::Node;
+use super::planted::{Bug, planted};
 use super::record::{Phase, StopCause};
 use super::rule::Rule;
 use super::state::{Progress, State};
@@ -15,7 +16,7 @@ use super::types::{BootId, Millis, OperationId, Presence};
 impl Node {
     /// A record of this kernel start is gone on with; one of an earlier start is history, since its processes are gone.
     pub(super) fn boot(&mut self, boot: BootId, held: Option<HeldLease>, now: Millis, out: &mut Vec<Action>) {
-        let same_start = self.record.boot == boot;
+        let same_start = self.record.boot == boot || planted(Bug::BootsActive);
         self.record.boot = boot;
         if !same_start {
             self.rebooted = may_have_run(&self.record.phase);

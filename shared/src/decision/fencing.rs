@@ -124,14 +124,17 @@ impl Node {
     /// A fenced peer is let back only when it has booted anew: until then it may hold unwritten pages of the old service.
     pub(super) fn hear_fenced(&mut self, now: Millis, beat: &Beat, out: &mut Vec<Action>) {
         let Some(boot) = self.record.fenced else { return };
-        let late = self.fencing.done_at.is_some_and(|at| now.since(at) < self.policy.suspect_after_ms);
+        if self.fencing.done_at.is_some_and(|at| now.since(at) < self.policy.suspect_after_ms) {
+            // It left before the fence: it says nothing of the time after it, whatever kernel start it names.
+            return;
+        }
         if boot != BootId(0) && beat.boot != boot {
             self.record.fenced = None;
             self.told.remove(&PageKind::Fence);
             self.note(now, Rule::Unfenced, "", out);
             self.persist(self.record.phase.clone(), out);
             out.push(Action::Unfence);
-        } else if !late && !self.told.contains(&PageKind::Fence) {
+        } else if !self.told.contains(&PageKind::Fence) {
             self.note(now, Rule::FencedStillRuns, "", out);
             let peer = self.policy.role.peer();
             self.page(

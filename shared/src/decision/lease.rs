@@ -58,6 +58,8 @@ pub(super) struct Keeping {
 pub(super) struct Arbitration {
     pub(super) asked: Option<Asked>,
     pub(super) next_at: Millis,
+    /// The last turn in which silence was judged: what was due by then has been weighed.
+    pub(super) judged_at: Millis,
     pub(super) failing: Option<(ArbiterFailure, Millis)>,
     pub(super) seen: Option<Seen>,
     /// This epoch of the own is over, durably, and the slot does not say so yet.
@@ -75,7 +77,7 @@ pub(super) struct Asked {
 
 impl Arbitration {
     pub(super) fn new(now: Millis) -> Arbitration {
-        Arbitration { asked: None, next_at: now, failing: None, seen: None, release: None }
+        Arbitration { asked: None, next_at: now, judged_at: now, failing: None, seen: None, release: None }
     }
 
     /// When the outstanding question counts as failed. The acting half keeps to one attempt's time; this is for the case
@@ -406,13 +408,19 @@ impl Node {
             None if self.times().is_some() => each(Timer::ArbiterNext, self.arbitration.next_at),
             None => {}
         }
+        let mut wait = |at: Option<Millis>| {
+            if let Some(at) = at.filter(|at| *at > self.arbitration.judged_at) {
+                each(Timer::LeaseWait, at);
+            }
+        };
         match &self.state {
             // Each look at the arbiter comes with an answer; these two say when the last one suffices.
             State::Suspect { .. } => {
-                [self.quiet_at(), self.lease_over_at()].into_iter().flatten().for_each(|at| each(Timer::LeaseWait, at));
+                wait(self.quiet_at());
+                wait(self.lease_over_at());
             }
             State::Requesting { .. } | State::Proving { .. } | State::TakeoverBlocked { .. } => {
-                self.lease_over_at().into_iter().for_each(|at| each(Timer::LeaseWait, at));
+                wait(self.lease_over_at());
             }
             _ => {}
         }

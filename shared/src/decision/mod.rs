@@ -18,6 +18,7 @@ mod lease;
 mod node;
 mod obey;
 mod peer;
+mod planted;
 mod policy;
 mod record;
 mod rule;
@@ -38,6 +39,8 @@ pub use event::{Command, Event, Sight};
 pub use lease::HeldLease;
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
+#[cfg(feature = "planted")]
+pub use planted::{Bug, plant};
 pub use policy::Policy;
 pub use record::{Attempt, LeaseProof, Phase, Proof, Record, StopCause};
 pub use rule::Rule;

@@ -262,6 +262,12 @@ impl Node {
         self.facts.isolated
     }
 
+    /// A person was called for this condition, and it has not ended since.
+    #[must_use]
+    pub fn has_told(&self, kind: PageKind) -> bool {
+        self.told.contains(&kind)
+    }
+
     /// Until when decisions that rest on silence are held because the own loop was late.
     #[must_use]
     pub fn tilt_until(&self) -> Option<Millis> {

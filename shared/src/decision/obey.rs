@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::{Answering, Node};
 use super::peer::{Answer, Demand, Duty, Evidence, Refusal};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Phase, StopCause};
 use super::rule::Rule;
@@ -98,6 +99,10 @@ impl Node {
 
     /// Nothing should be running here; that is looked at, and made durable, before it is acknowledged.
     fn answer_not_running(&mut self, now: Millis, request: RequestId, epoch: Epoch, out: &mut Vec<Action>) {
+        if self.answering.as_ref().is_some_and(|answering| answering.request == request) {
+            // A repetition. On a slow disk each would put another write before its own answer, for ever.
+            return;
+        }
         let operation = self.operation();
         self.answering = Some(Answering { request, epoch, operation, began: now, verified: None });
         out.push(Action::Look { operation });
@@ -224,6 +229,11 @@ impl Node {
         self.lease_ends(out);
         let epoch = epoch.max(self.record.highest);
         let write = self.persist(Phase::Stopped { epoch, means, forced: forced.clone() }, out);
+        if planted(Bug::AcksBeforeDurable)
+            && let Some(request) = answer_to
+        {
+            out.push(Action::Answer { request, answer: Answer::Acked { epoch, means, forced: forced.clone() } });
+        }
         self.enter(now, State::Stopped { epoch, means, forced, writing: Some((write, answer_to)) });
     }
 

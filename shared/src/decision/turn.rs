@@ -42,6 +42,7 @@ impl Node {
 
     /// Suspicion timers, after every ready socket was read.
     pub(super) fn suspicion_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.arbitration.judged_at = now;
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);
@@ -51,8 +52,12 @@ impl Node {
             State::Passive { .. } if now.since(self.entered) >= self.policy.boot_wait_ms => {
                 self.boot_wait_over(now, out)
             }
-            State::Requesting { attempt, .. } if now.since(self.entered) >= self.policy.shutdown_timeout_ms => {
-                self.shutdown_timed_out(now, attempt.clone(), out);
+            State::Requesting { attempt, progress } if now.since(self.entered) >= self.policy.shutdown_timeout_ms => {
+                match progress.writing {
+                    // It was never sent, so nobody has been silent about it; and it must not be sent from now on.
+                    Some(_) => self.demand_not_durable(now, attempt.request, out),
+                    None => self.shutdown_timed_out(now, attempt.clone(), out),
+                }
             }
             State::Proving { attempt, asked: Some(asked) } if now.since(*asked) >= Policy::WITNESS_LIMIT_MS => {
                 self.timeout_judged(now, attempt.clone(), false, out);
@@ -109,8 +114,7 @@ impl Node {
                 if durable {
                     self.send_demand(now, out);
                 } else {
-                    self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
-                    self.withdraw(now, request, Rule::DemandNotDurable, out);
+                    self.demand_not_durable(now, request, out);
                 }
             }
             State::Claimed { .. } => self.claim_written(now, durable, out),
@@ -255,7 +259,9 @@ impl Node {
     fn consider_stopped(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
         let since_stop = self.peer.heard_at.unwrap_or_default().since(self.entered);
         let Some(beat) = self.heard().filter(|_| self.answering.is_none()) else { return };
-        if matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > epoch {
+        // The stopped epoch is the highest known: after a stop for a higher epoch it is the peer's own.
+        let is_newer = beat.owned > self.record.owned.min(epoch);
+        if matches!(beat.duty, Duty::Starting | Duty::Active) && is_newer {
             self.note(now, Rule::PeerStarted, "", out);
             self.enter(now, State::Standby);
         } else if beat.duty == Duty::Standby && since_stop >= self.policy.suspect_after_ms {

@@ -80,7 +80,7 @@ fn each_mistake_of_the_arbiter_is_told_with_what_to_write() {
 /// Each: a piece of a good hard profile, its replacement, and what the only problem must say.
 const HARD_REFUSED: &[(&str, &str, &str)] = &[
     ("stop_after: \"4s\"", "stop_after: \"3s\"", "write `stop_after: \"3s 500ms\"`"),
-    ("renew: \"1s\"", "renew: \"1200ms\"", "`renew: \"1166ms\"` or less"),
+    ("renew: \"1s\"", "renew: \"1200ms\"", "`renew: \"1s 166ms\"` or less"),
     ("attempt: \"500ms\"", "attempt: \"1s 1ms\"", "write `attempt: \"1s\"` or less"),
     ("renew: \"1s\"", "renew: \"0s\"", "too short"),
     ("attempt: \"500ms\"", "attempt: \"0s\"", "too short"),
