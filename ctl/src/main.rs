@@ -1,6 +1,7 @@
 //! The operator's command of a failover pair, the same on both hosts. It asks the daemon of its host over a unix socket
 //! and prints what it says; it decides nothing itself.
 
+mod arbiter_init;
 mod check;
 mod daemon;
 mod entry;
@@ -86,6 +87,8 @@ enum Command {
     Init(init::Arguments),
     /// Translate a configuration of CPMS (failover_config.txt); it is read, never run
     Import(import::Arguments),
+    /// Make a folder on shared storage the pair's lease store; once, on one host
+    ArbiterInit(arbiter_init::Arguments),
     /// Every value in force, the longest outage for each fault, and what this host lacks
     Check(check::Arguments),
     /// Which role this host has: master, slave or none
@@ -146,6 +149,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
             init::run(config, flags, if asks { Some(&mut stdin) } else { None }, out)
         }
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
+        Command::ArbiterInit(flags) => arbiter_init::run(config, flags, out),
         Command::Check(flags) => check::run(config, *role, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,
