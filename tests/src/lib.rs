@@ -6,6 +6,7 @@ pub mod demo;
 pub mod judge;
 pub mod keys;
 pub mod lab;
+pub mod model;
 pub mod pair;
 pub mod program;
 pub mod simulator;
