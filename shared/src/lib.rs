@@ -9,6 +9,8 @@ compile_error!("the feature `planted` puts bugs into the core: no release build 
 pub mod decision;
 
 #[cfg(feature = "acting")]
+pub mod arbiter;
+#[cfg(feature = "acting")]
 pub mod balancer;
 #[cfg(feature = "acting")]
 pub mod channel;
@@ -28,6 +30,8 @@ pub mod daemon;
 pub mod driver;
 #[cfg(feature = "acting")]
 pub mod failpoint;
+#[cfg(feature = "acting")]
+pub mod fence;
 #[cfg(feature = "acting")]
 pub mod guardian;
 #[cfg(feature = "acting")]

@@ -3,6 +3,8 @@
 
 pub mod bench;
 pub mod demo;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod judge;
 pub mod keys;
 pub mod lab;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::arbiter::Arbiter;
+use super::fence::{FenceDelay, FenceDevice};
 use crate::decision::Role;
 
 /// The whole pair, the same on both hosts.
@@ -28,6 +30,12 @@ pub struct Config {
     pub timing: Timing,
     /// Which proofs of stop may be followed by a start. Never empty.
     pub proof_of_stop: Vec<Proof>,
+    /// What grants the lease. Always there if `Lease` is allowed.
+    pub arbiter: Option<Arbiter>,
+    /// What cuts a silent host off, tried in this order. Never empty if `Fence` is allowed.
+    pub fence: Vec<FenceDevice>,
+    /// How long each host waits before it fences the other.
+    pub fence_delay: FenceDelay,
     /// How the service is started and stopped, and how a stop is verified.
     pub service: Service,
     /// The health questions.
@@ -135,6 +143,10 @@ pub struct Timing {
 pub enum Proof {
     /// The other host's verified answer.
     Ack,
+    /// A fence device that said done, and whose state was read back.
+    Fence,
+    /// The arbiter's lease has run out by arithmetic.
+    Lease,
     /// A named person's word.
     Operator,
     /// Classic CPMS: silence past the time-out counts as dead. Two actives are possible, which the file says in so many

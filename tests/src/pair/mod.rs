@@ -58,14 +58,22 @@ impl Pair {
     /// When the pair does not come up.
     pub fn begin(test: &str, setup: &Setup) -> Result<Option<Pair>> {
         let Some(mut pair) = Pair::install(test, setup)? else { return Ok(None) };
-        pair.start(Role::Master)?;
-        pair.start(Role::Slave)?;
-        pair.wait_active(Role::Master)?;
-        pair.wait_for(Role::Slave, "the slave to be ready and the balancer to lead to the master", |status| {
+        pair.come_up()?;
+        Ok(Some(pair))
+    }
+
+    /// Both daemons running, the service active on the master and clean for a move.
+    ///
+    /// # Errors
+    /// When the pair does not come up.
+    pub fn come_up(&mut self) -> Result<()> {
+        self.start(Role::Master)?;
+        self.start(Role::Slave)?;
+        self.wait_active(Role::Master)?;
+        self.wait_for(Role::Slave, "the slave to be ready and the balancer to lead to the master", |status| {
             status.not_ready.is_empty() && status.readiness_age_ms.is_some() && status.peer.duty == Some(Duty::Active)
         })?;
-        pair.wait_readable()?;
-        Ok(Some(pair))
+        self.wait_readable()
     }
 
     /// The host with a role.

@@ -19,6 +19,8 @@ pub enum Proofs {
     AckOperator,
     /// `[Ack, Operator, Timeout(two_actives_possible: true)]`.
     AckOperatorTimeout,
+    /// `[Ack, Lease, Operator]`; the arbiter is written in `more`.
+    AckLeaseOperator,
 }
 
 /// How the pair is set up. The default is a shop's usual one with short times.
@@ -67,6 +69,7 @@ impl Setup {
         let proofs = match self.proofs {
             Proofs::AckOperator => "Ack, Operator",
             Proofs::AckOperatorTimeout => "Ack, Operator, Timeout(two_actives_possible: true)",
+            Proofs::AckLeaseOperator => "Ack, Lease, Operator",
         };
         let rcmd = if self.rcmd {
             let arguments: Vec<String> = ssh::ARGUMENTS.iter().map(|word| format!("{word:?}")).collect();
