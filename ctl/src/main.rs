@@ -2,6 +2,7 @@
 //! and prints what it says; it decides nothing itself.
 
 mod check;
+mod compat;
 mod daemon;
 mod entry;
 mod exit;
@@ -67,6 +68,8 @@ enum Command {
     Takeover(moving::Arguments),
     /// Move the service back to the master, and watch
     Takeback(moving::Arguments),
+    /// Give up the move that is under way, if the other host has not acknowledged it yet
+    Abort,
     /// Start the service here although the other host was not heard since the boot
     StartAlone(order::StartAlone),
     /// Say that the service is stopped on a silent host: a take-over that waits for that goes on
@@ -91,6 +94,8 @@ enum Command {
     Import(import::Arguments),
     /// Every value in force, the longest outage for each fault, and what this host lacks
     Check(check::Arguments),
+    /// Give scripts of FailSafe and Cluster Manager what they expect of their old system
+    Compat(compat::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
     /// Wait until the socket server of a host accepts connections
@@ -137,6 +142,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
         Command::StartAlone(order) => order::start_alone(&daemon?, order, out).await,
         Command::ConfirmStopped(order) => order::confirm_stopped(&daemon?, order, out).await,
+        Command::Abort => order::abort(&daemon?, out).await,
         Command::Ack => order::acknowledge(&daemon?, out).await,
         Command::ForceOffline(order) => order::force_offline(&daemon?, order, out).await,
         Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,
@@ -151,6 +157,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         }
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
+        Command::Compat(flags) => compat::run(config, flags, out).await,
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,
         Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,

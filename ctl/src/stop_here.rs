@@ -8,19 +8,18 @@ mod held;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use failover_shared::config::{Config, load};
+use failover_shared::config::{self, Config, load};
 use failover_shared::decision::{
     Epoch, Forced, Incarnation, Phase, Presence, Record, RequestId, Role, StopMeans, StopOutcome,
 };
 use failover_shared::script::{
-    Cancel, Contract, Direction, Environment, ListLock, ListRun, OnStepFailure, Operation, StepEvent, run_list,
+    Cancel, Direction, Environment, ListLock, ListRun, OnStepFailure, Operation, Position, StepEvent, run_list,
 };
 use failover_shared::secret::Secret;
 use failover_shared::statement::{Statement, sign};
@@ -78,6 +77,7 @@ fn request(text: &str) -> Result<RequestId, String> {
 
 /// Whom it concerns, and what is known before anything is touched.
 struct Order<'a> {
+    loaded: &'a config::Loaded,
     config: &'a Config,
     role: Role,
     request: RequestId,
@@ -111,6 +111,7 @@ pub(crate) async fn run(
     let _alone = alone(&run_dir.join(format!("{role}.stop-here")))?;
     std::fs::create_dir_all(&arguments.log_dir).with_context(|| arguments.log_dir.display().to_string())?;
     let order = Order {
+        loaded: &loaded,
         config,
         role,
         request: arguments.request,
@@ -199,10 +200,11 @@ fn remembered(loaded: Loaded<Record>, boot: failover_shared::decision::BootId) -
 /// A frozen daemon's running step goes on without it: a start script could start the service behind the verification.
 /// A resumed list ends what an interrupted step left before anything else; this one has no steps besides.
 async fn end_interrupted_steps(order: &Order<'_>, record: &Record, events: &mpsc::Sender<StepEvent>) {
-    let service = &order.config.service;
+    let (service, role) = (&order.config.service, order.role);
+    let steps = |operation| service.lists.of(operation).iter().map(Vec::len).sum::<usize>();
     let (epoch, direction, steps) = match &record.phase {
-        Phase::Starting { epoch, .. } => (*epoch, Direction::Start, service.startup_scripts.len()),
-        Phase::Stopping { epoch, .. } => (*epoch, Direction::Stop, service.shutdown_scripts.len()),
+        Phase::Starting { epoch, .. } => (*epoch, Direction::Start, steps(Operation::start_of(role))),
+        Phase::Stopping { epoch, .. } => (*epoch, Direction::Stop, steps(Operation::stop_of(role))),
         Phase::Standby
         | Phase::Requesting(_)
         | Phase::Active { .. }
@@ -212,9 +214,8 @@ async fn end_interrupted_steps(order: &Order<'_>, record: &Record, events: &mpsc
     };
     for index in 1..=u32::try_from(steps).unwrap_or(u32::MAX) {
         let run = ListRun {
-            contract: Contract::ShellLine,
-            steps: Vec::new(),
-            from_step: index,
+            stages: Vec::new(),
+            position: Position::at(index),
             resumed: true,
             direction,
             on_step_failure: OnStepFailure::GoOn,
@@ -236,7 +237,7 @@ fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -
         context: context(order, epoch),
         log_file: order.log.clone(),
         kill_after: order.config.timing.kill_after,
-        from_step: 1,
+        position: Position::first(),
         resumed: false,
         failed: None,
         ladder_only: false,
@@ -259,17 +260,12 @@ fn context(order: &Order<'_>, epoch: Epoch) -> StopContext {
 }
 
 fn environment(order: &Order<'_>, epoch: Epoch, direction: Direction) -> Environment {
-    Environment {
-        epoch,
-        role: order.role,
-        operation: match direction {
-            Direction::Start => Operation::start_of(order.role),
-            Direction::Stop => Operation::stop_of(order.role),
-        },
-        peer: order.config.host(order.role.peer()).name.clone(),
-        reason: format!("stop-here for request {}", order.request),
-        extra: BTreeMap::new(),
-    }
+    let operation = match direction {
+        Direction::Start => Operation::start_of(order.role),
+        Direction::Stop => Operation::stop_of(order.role),
+    };
+    let reason = format!("stop-here for request {}", order.request);
+    Environment::of(order.loaded, order.role, operation, epoch, &reason)
 }
 
 /// Makes "stopped" durable, so that a daemon that thaws or starts later finds it. Returns the epoch that is stopped.
@@ -304,8 +300,8 @@ async fn tell_steps(mut told: mpsc::Receiver<StepEvent>) {
                 tell(format_args!("stop {index}/{of} {command}"));
                 gate.open();
             }
-            StepEvent::After { index, of, exit, duration, gate, .. } => {
-                tell(format_args!("stop {index}/{of} {exit} after {} ms", duration.as_millis()));
+            StepEvent::After { index, of, said, duration, gate, .. } => {
+                tell(format_args!("stop {index}/{of} {said} after {} ms", duration.as_millis()));
                 gate.open();
             }
             StepEvent::Note { text } => tell(format_args!("{text}")),

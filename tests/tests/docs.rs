@@ -187,3 +187,45 @@ fn every_command_that_is_told_is_one_that_failoverctl_has() -> Result<()> {
     ensure!(told.len() > 10, "only {told:?} were found, so the search itself is broken");
     Ok(())
 }
+
+/// Every `.rs` file below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_item_of_a_script_contract_names_a_test_that_exists() -> Result<()> {
+    let mut files = Vec::new();
+    for package in ["shared", "master", "slave", "ctl", "tests"] {
+        sources(&root().join(package), &mut files)?;
+    }
+    let mut functions = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(&file)?;
+        functions.extend(between(&text, "fn ", '(').into_iter().map(str::to_owned));
+    }
+    let text = document("docs/scripts.md")?;
+    let (mut rows, mut in_table) = (0, false);
+    for line in prose(&text) {
+        if line == "| item | where | test |" {
+            in_table = true;
+        } else if !line.starts_with('|') {
+            in_table = false;
+        } else if in_table && !line.starts_with("|---") {
+            rows += 1;
+            let cell = line.trim_end_matches(" |").rsplit("| ").next().unwrap_or_default();
+            let name = cell.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+            ensure!(name.is_some_and(|name| functions.contains(name)), "no test of this name exists: {line}");
+        }
+    }
+    ensure!(rows > 20, "only {rows} items were found");
+    Ok(())
+}

@@ -67,8 +67,8 @@ fn names_of(config: &Config) -> BTreeSet<String> {
             names.insert(stem(unit).to_string());
         }
     }
-    for step in service.startup_scripts.iter().chain(&service.shutdown_scripts) {
-        names.extend(started_by(&step.command));
+    for (operation, task) in service.lists.tasks() {
+        names.extend(started_by(&task.title(operation)));
     }
     names
 }

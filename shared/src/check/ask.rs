@@ -14,9 +14,10 @@ use super::record::{Record, StepLatency};
 use super::schedule::Vantage;
 use super::secret::Password;
 use super::tls::{Encryption, connector};
-use super::{command, imap, pop3, port};
+use super::{command, imap, pop3, port, resource};
 use crate::config::{Check, MailProbe, MailTls, Probe};
 use crate::decision::Symptom;
+use crate::script::Environment;
 
 /// Reads a password file, or says in words why not (and judges its mode).
 pub type PasswordLoader = Arc<dyn Fn(&Path) -> Result<Password, String> + Send + Sync>;
@@ -33,6 +34,8 @@ pub struct Asker {
     refused_at: Mutex<BTreeSet<IpAddr>>,
     /// Made at the first use: OpenSSL's context costs more memory than all checks together.
     connector: OnceLock<TlsConnector>,
+    /// What resources are told.
+    environment: Option<Environment>,
 }
 
 impl fmt::Debug for Asker {
@@ -59,7 +62,20 @@ impl Asker {
     /// `directory` is where relative commands start; `load` reads password files.
     #[must_use]
     pub fn new(directory: PathBuf, load: PasswordLoader) -> Asker {
-        Asker { directory, load, passwords: Mutex::default(), refused_at: Mutex::default(), connector: OnceLock::new() }
+        Asker {
+            directory,
+            load,
+            passwords: Mutex::default(),
+            refused_at: Mutex::default(),
+            connector: OnceLock::new(),
+            environment: None,
+        }
+    }
+
+    /// The same, and resources can be asked.
+    #[must_use]
+    pub fn telling(self, environment: Environment) -> Asker {
+        Asker { environment: Some(environment), ..self }
     }
 
     /// One round with a transcript, for an operator; it feeds no verdict. Ends within the check's time limit. Dropping the
@@ -92,7 +108,7 @@ impl Asker {
             Probe::Pop3(mail) | Probe::Imap(mail) => {
                 self.after_login(mail, address_of(mail, vantage, target).ip(), result)
             }
-            Probe::Port { .. } | Probe::Command(_) => result,
+            Probe::Port { .. } | Probe::Command(_) | Probe::Resource(_) => result,
         }
     }
 
@@ -122,6 +138,7 @@ impl Asker {
                 imap::dialogue(stream, &request, record).await
             }
             Probe::Command(step) => command::run(step, &self.directory, record).await,
+            Probe::Resource(script) => resource::ask(script, self.environment.as_ref(), &self.directory, record).await,
         }
     }
 

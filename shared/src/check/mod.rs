@@ -18,6 +18,7 @@ mod port;
 mod process;
 mod record;
 mod reference;
+mod resource;
 mod schedule;
 mod search;
 mod secret;

@@ -62,14 +62,14 @@ impl ScheduledCheck {
     }
 
     /// The looks of a host at its peer: every check that goes over the network, directly, and those that name a balancer
-    /// through it as well. A command asks the host that it runs on, so it is left out.
+    /// through it as well. A command or a resource asks the host that it runs on, so it is left out.
     #[must_use]
     pub fn remote(checks: &[Check], target: IpAddr) -> Vec<ScheduledCheck> {
         let mut scheduled = Vec::new();
         for check in checks {
             let look = |vantage| ScheduledCheck { check: check.clone(), vantage, target };
             match &check.probe {
-                Probe::Command(_) => {}
+                Probe::Command(_) | Probe::Resource(_) => {}
                 Probe::Port { .. } => scheduled.push(look(Vantage::Direct)),
                 Probe::Pop3(MailProbe { through, .. }) | Probe::Imap(MailProbe { through, .. }) => {
                     scheduled.push(look(Vantage::Direct));

@@ -17,9 +17,9 @@ struct Entry<'n> {
 }
 
 /// The named entries of one group, taken out one by one; [`Fields::finish`] names what nobody asked for.
-pub(super) struct Fields<'n> {
-    pub(super) path: String,
-    pub(super) span: Span,
+pub(crate) struct Fields<'n> {
+    pub(crate) path: String,
+    pub(crate) span: Span,
     what: &'static str,
     entries: BTreeMap<&'n str, Entry<'n>>,
     known: Vec<&'static str>,
@@ -27,7 +27,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Sorts the entries of a group by their names. `what` is the group's name in messages.
-    pub(super) fn collect(
+    pub(crate) fn collect(
         reader: &mut Reader<'_>,
         fields: &'n [Field],
         span: &Span,
@@ -57,17 +57,17 @@ impl<'n> Fields<'n> {
     }
 
     /// The dotted key of an entry.
-    pub(super) fn key(&self, key: &str) -> String {
+    pub(crate) fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Where a value stands, or the group if it is not written.
-    pub(super) fn place(&self, key: &str) -> Span {
+    pub(crate) fn place(&self, key: &str) -> Span {
         self.entries.get(key).map_or_else(|| self.span.clone(), |entry| entry.field.value.span.clone())
     }
 
     /// Where a value of a group within this one stands; else that group; else this one.
-    pub(super) fn place_within(&self, outer: &str, inner: &str) -> Span {
+    pub(crate) fn place_within(&self, outer: &str, inner: &str) -> Span {
         let Some(entry) = self.entries.get(outer) else { return self.span.clone() };
         if let Kind::Group { fields, .. } = &entry.field.value.kind {
             for field in fields {
@@ -80,12 +80,12 @@ impl<'n> Fields<'n> {
     }
 
     /// Whether the key is written.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Makes a key known that is not read here.
-    pub(super) fn known(&mut self, key: &'static str) {
+    pub(crate) fn known(&mut self, key: &'static str) {
         self.known.push(key);
     }
 
@@ -97,7 +97,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A key that must be written. `example` is shown when it is not.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
@@ -116,7 +116,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A key with a default, given as RON text.
-    pub(super) fn or<T>(
+    pub(crate) fn or<T>(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
@@ -134,7 +134,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A key whose default is made of other values; `shown` is that default as RON.
-    pub(super) fn or_value<T>(
+    pub(crate) fn or_value<T>(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
@@ -152,7 +152,7 @@ impl<'n> Fields<'n> {
     }
 
     /// A key that may be missing: the inner `None`. `Some(x)` and `None` may be written too, as RON does.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
@@ -178,7 +178,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Names the keys that nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for (name, entry) in &self.entries {
             if self.known.contains(name) {
                 continue;
@@ -203,7 +203,7 @@ impl<'n> Fields<'n> {
 }
 
 /// Whether a key's name says that its value is a secret: then its value is never shown.
-pub(super) fn names_a_secret(key: &str) -> bool {
+pub(crate) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     let named_elsewhere = key.ends_with("_file") || key.ends_with("_script");
     !named_elsewhere && SECRET_WORDS.iter().any(|word| key.contains(word))

@@ -1,16 +1,17 @@
 //! Looks at the files that a configuration names, on the host where it will run. Apart from [`super::parse`], so that a
 //! configuration can be checked on any machine.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::arbiter::ArbiterPlace;
 use super::fence::{FenceAgent, FenceDevice};
-use super::model::{Balancer, Config, Probe, Step};
+use super::model::{Balancer, Config, Probe, Service};
 use super::problem::Severity;
 use crate::decision::Role;
 use crate::fence::check_options_file;
 use crate::provision::{host_key_path, load_identity, load_pair_key, load_secret, peer_certificate};
+use crate::script::{Script, Stage, Task};
 
 /// Something about a file that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,29 +110,28 @@ fn scripts(config: &Config, findings: &mut Vec<Finding>) {
         warn("service.directory".into(), format!("{} is no folder on this host", directory.display()));
         return;
     }
-    let lists =
-        [("startup_scripts", &config.service.startup_scripts), ("shutdown_scripts", &config.service.shutdown_scripts)];
-    for (list, steps) in lists {
-        for (index, step) in steps.iter().enumerate() {
-            let key = || format!("service.{list}[{}]", index + 1);
-            let Some(path) = program(directory, step) else { continue };
-            match std::fs::metadata(&path) {
-                Err(error) => warn(key(), format!("{}: {error}", path.display())),
-                Ok(found) if !found.is_file() => warn(key(), format!("{} is no file", path.display())),
-                Ok(found) if found.permissions().mode() & 0o111 == 0 => {
-                    let path = path.display();
-                    warn(key(), format!("{path} may not be executed: run `chmod +x {path}`"));
-                }
-                Ok(_) => {}
+    let mut told = BTreeSet::new();
+    for (key, script) in named_scripts(config) {
+        for message in script.missing(directory) {
+            // An entry of several lists lacks the same thing in each.
+            if told.insert((key.clone(), message.clone())) {
+                warn(key.clone(), message);
             }
         }
     }
 }
 
-/// The program that a command line names by its path. `None` when only the shell can tell which one it is.
-fn program(directory: &Path, step: &Step) -> Option<PathBuf> {
-    let word = step.command.split_whitespace().next()?;
-    let plain =
-        word.contains('/') && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+'));
-    plain.then(|| directory.join(word))
+/// Every script with the key that names it.
+fn named_scripts(config: &Config) -> impl Iterator<Item = (String, &Script)> {
+    let Service { lists, resources, .. } = &config.service;
+    let of_list = |key: &'static str, stages| {
+        let tasks: Vec<&Task> = Vec::from_iter(<&[Stage]>::into_iter(stages).flatten());
+        tasks.into_iter().enumerate().map(move |(index, task)| (format!("service.{key}[{}]", index + 1), &task.script))
+    };
+    let as_lists = if resources.is_empty() {
+        Vec::from_iter(of_list("startup_scripts", &lists.takeover).chain(of_list("shutdown_scripts", &lists.giveback)))
+    } else {
+        Vec::from_iter(resources.iter().map(|script| (format!("service.resources[{}]", script.name), script)))
+    };
+    as_lists.into_iter()
 }

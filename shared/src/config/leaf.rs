@@ -11,14 +11,14 @@ use super::reader::{Lookup, Read, Reader};
 use super::tree::{Kind, Node};
 
 /// What an imported file holds where the operator has to say something: such a value is never taken.
-pub(super) const PLACEHOLDER: &str = "FILL_IN";
+pub(crate) const PLACEHOLDER: &str = "FILL_IN";
 
 const TEXT_CHARACTERS_MAX: usize = 4096;
 const NAME_CHARACTERS_MAX: usize = 63;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Any text but an empty one.
-pub(super) fn text(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+pub(crate) fn text(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
     let text = quoted(reader, node)?;
     reader.note(path, node, format!("{text:?}"));
     Some(text)
@@ -55,7 +55,7 @@ fn quoted(reader: &mut Reader<'_>, node: &Node) -> Read<String> {
 }
 
 /// A name that stands in messages, file names and tables: letters, digits, dot, dash, underline.
-pub(super) fn name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+pub(crate) fn name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
     let text = quoted(reader, node)?;
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     if !plain || text.starts_with(['.', '-']) || text.len() > NAME_CHARACTERS_MAX {
@@ -70,7 +70,7 @@ pub(super) fn name(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Str
 }
 
 /// A whole number between `least` and `most`.
-pub(super) fn number(least: u32, most: u32) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<u32> {
+pub(crate) fn number(least: u32, most: u32) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<u32> {
     move |reader, node, path| {
         let Kind::Number(digits) = &node.kind else {
             if let Kind::Text(text) = &node.kind
@@ -95,12 +95,12 @@ pub(super) fn number(least: u32, most: u32) -> impl Fn(&mut Reader<'_>, &Node, &
 }
 
 /// A TCP or UDP port.
-pub(super) fn port(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<u16> {
+pub(crate) fn port(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<u16> {
     number(1, u32::from(u16::MAX))(reader, node, path).and_then(|port| u16::try_from(port).ok())
 }
 
 /// `true` or `false`.
-pub(super) fn flag(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<bool> {
+pub(crate) fn flag(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<bool> {
     let Kind::Bool(value) = node.kind else {
         return reader.wrong_kind(node, "`true` or `false`", "`true`");
     };
@@ -109,7 +109,7 @@ pub(super) fn flag(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<boo
 }
 
 /// A span of time from `least` to one day.
-pub(super) fn span_from(least: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<Duration> {
+pub(crate) fn span_from(least: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<Duration> {
     move |reader, node, path| {
         let text = match &node.kind {
             Kind::Text(text) => text,
@@ -134,19 +134,19 @@ pub(super) fn span_from(least: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str
 }
 
 /// A span of time of at least a millisecond.
-pub(super) fn span(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Duration> {
+pub(crate) fn span(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Duration> {
     span_from(Duration::from_millis(1))(reader, node, path)
 }
 
 /// A path; a relative one starts at the configuration file's folder.
-pub(super) fn path(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<PathBuf> {
+pub(crate) fn path(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<PathBuf> {
     let full = reader.base.join(quoted(reader, node)?);
     reader.note(path, node, format!("{:?}", full.display().to_string()));
     Some(full)
 }
 
 /// A path that has to be written in full.
-pub(super) fn absolute_path(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<PathBuf> {
+pub(crate) fn absolute_path(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<PathBuf> {
     let full = PathBuf::from(quoted(reader, node)?);
     if !full.is_absolute() {
         let problem = Problem::at(node.span.clone(), format!("{:?} is not a full path", full.display().to_string()));
@@ -158,7 +158,7 @@ pub(super) fn absolute_path(reader: &mut Reader<'_>, node: &Node, path: &str) ->
 }
 
 /// One of some words.
-pub(super) fn choice<T: Copy>(known: &'static [(&'static str, T)]) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<T> {
+pub(crate) fn choice<T: Copy>(known: &'static [(&'static str, T)]) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<T> {
     move |reader, node, path| {
         let words: Vec<&'static str> = known.iter().map(|(word, _)| *word).collect();
         let variant = reader.variant(node, &words)?;
@@ -169,7 +169,7 @@ pub(super) fn choice<T: Copy>(known: &'static [(&'static str, T)]) -> impl Fn(&m
 }
 
 /// The address of a host: a literal, or a name that is resolved now. An address literal asks no resolver.
-pub(super) fn address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<IpAddr> {
+pub(crate) fn address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<IpAddr> {
     let text = quoted(reader, node)?;
     let refusal = match resolve(&text, reader.lookup) {
         Ok(address) if address.is_unspecified() || address.is_multicast() => {
@@ -186,7 +186,7 @@ pub(super) fn address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<
 }
 
 /// `host:port`.
-pub(super) fn socket_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<SocketAddr> {
+pub(crate) fn socket_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<SocketAddr> {
     let text = quoted(reader, node)?;
     match resolve_socket(&text, reader.lookup) {
         Ok(address) => {
@@ -201,7 +201,7 @@ pub(super) fn socket_address(reader: &mut Reader<'_>, node: &Node, path: &str) -
 }
 
 /// A unix socket's path, or `host:port`; as the text that connects.
-pub(super) fn socket(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+pub(crate) fn socket(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
     match &node.kind {
         Kind::Text(text) if text.contains('/') || !text.contains(':') => {
             self::path(reader, node, path).map(|path| path.display().to_string())
@@ -211,7 +211,7 @@ pub(super) fn socket(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<S
 }
 
 /// `host` or `host:port`, left as it is: looked up when it is used.
-pub(super) fn relay(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+pub(crate) fn relay(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
     let text = text(reader, node, path)?;
     let (host, port) = split_port(&text);
     if host.is_empty() || host.contains(char::is_whitespace) || port.is_some_and(|port| port.parse::<u16>().is_err()) {
@@ -223,7 +223,7 @@ pub(super) fn relay(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<St
 }
 
 /// A mail address, as far as a config needs to know one.
-pub(super) fn mail_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
+pub(crate) fn mail_address(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<String> {
     let text = text(reader, node, path)?;
     let well_formed = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
     if !well_formed || text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '<' || c == '>') {
@@ -282,6 +282,6 @@ fn resolve(text: &str, lookup: Lookup) -> Result<IpAddr, String> {
 }
 
 /// Asks the system's resolver.
-pub(super) fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
+pub(crate) fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::digest;
@@ -20,6 +20,8 @@ use super::tree::{Kind, Node, Span};
 /// A configuration that passed every check, and what is known about its text.
 #[derive(Clone, Debug)]
 pub struct Loaded {
+    /// The file, in full where it was read from one.
+    pub file: PathBuf,
     /// The configuration.
     pub config: Config,
     /// Fingerprint of what the operator wrote; equal on both hosts when the texts say the same.
@@ -63,7 +65,8 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
         .map_err(|error| unreadable(format!("the configuration is not UTF-8 text: {}", error.utf8_error())))?;
     // Relative paths must not depend on where the daemon was started.
     let full = std::path::absolute(path).map_err(|error| unreadable(format!("the path cannot be used: {error}")))?;
-    parse(&text, path, full.parent().unwrap_or(Path::new("/")))
+    let loaded = parse(&text, path, full.parent().unwrap_or(Path::new("/")))?;
+    Ok(Loaded { file: full, ..loaded })
 }
 
 /// Checks a text. `name` is the file's name in messages; relative paths in the text start at `base`.
@@ -114,6 +117,7 @@ pub(super) fn parse_with(text: &str, name: &Path, base: &Path, lookup: Lookup) -
     }));
     let key_digests = digest::of_keys(&root);
     Ok(Loaded {
+        file: name.to_owned(),
         config,
         digest: digest::of_all(&key_digests),
         key_digests,

@@ -10,7 +10,7 @@ mod fence;
 mod fields;
 mod files;
 mod import;
-mod leaf;
+pub(crate) mod leaf;
 mod load;
 mod machine;
 mod model;
@@ -21,6 +21,10 @@ mod reader;
 mod scan;
 mod suggest;
 mod tree;
+
+pub(crate) use fields::{Fields, names_a_secret};
+pub(crate) use reader::{Read, Reader};
+pub(crate) use tree::{Kind as RonKind, Node};
 
 pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard};
 pub use digest::differing_keys;

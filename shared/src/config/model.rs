@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::arbiter::Arbiter;
 use super::fence::{FenceDelay, FenceDevice};
 use crate::decision::Role;
+use crate::script::{Lists, Script};
 
 /// The whole pair, the same on both hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -157,10 +158,10 @@ pub enum Proof {
 /// How the service starts and stops.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Service {
-    /// Run in this order to start.
-    pub startup_scripts: Vec<Step>,
-    /// Run in this order to stop.
-    pub shutdown_scripts: Vec<Step>,
+    /// What is run to start and to stop, in order.
+    pub lists: Lists,
+    /// Where the service is written as resources: each of them, in the order of the file. They are in `lists` too.
+    pub resources: Vec<Script>,
     /// What must hold before a stop is acknowledged.
     pub stopped_when: Vec<Postcondition>,
     /// Where relative script names start. Default: the configuration file's folder.
@@ -183,7 +184,7 @@ pub enum OnStopFailure {
     AskOperator,
 }
 
-/// One entry of a script list.
+/// A line for the shell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// The shell command line, as CPMS wrote it: redirections and all.
@@ -240,6 +241,8 @@ pub enum Probe {
     Imap(MailProbe),
     /// A command exits 0.
     Command(Step),
+    /// A resource of this host says that it runs, by its own contract.
+    Resource(Box<Script>),
 }
 
 /// What a mail check needs.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::duration::show;
 use super::model::{Balancer, Check, Config, OnStopFailure, Postcondition, Proof, Service, Timing};
 use crate::decision::Policy;
+use crate::script::limit;
 
 /// One fault, and how long the clients may be without the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,12 @@ pub fn stop_limit(timing: &Timing, service: &Service) -> Duration {
         Postcondition::Command(step) => Some(step.timeout),
         _ => None,
     });
-    let steps = service.shutdown_scripts.iter().map(|step| step.timeout);
-    total(steps.chain([timing.kill_after, timing.kill_after]).chain(verify))
+    total([slowest_stop(service), timing.kill_after, timing.kill_after].into_iter().chain(verify))
+}
+
+/// Every step of the stop list to its limit, on the host where that takes longer.
+pub(super) fn slowest_stop(service: &Service) -> Duration {
+    limit(&service.lists.giveaway).max(limit(&service.lists.giveback))
 }
 
 /// The longest outage for each fault that the pair knows. Every step is counted to its limit, so real moves are shorter.
@@ -36,7 +41,8 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
     let seen = Part("detection", detection(config));
     let silence = Part("silence", timing.suspect_after.saturating_add(timing.beat));
     let stop = Part("stop", stop_limit(timing, &config.service));
-    let start = Part("start", total(config.service.startup_scripts.iter().map(|step| step.timeout)));
+    let lists = &config.service.lists;
+    let start = Part("start", limit(&lists.takeback).max(limit(&lists.takeover)));
     let verify = Part("verify", timing.start_verify);
     let switch = Part("balancer", switch_limit(config));
     let died =

@@ -26,7 +26,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn at(span: Span, message: impl Into<String>) -> Problem {
+    pub(crate) fn at(span: Span, message: impl Into<String>) -> Problem {
         Problem { message: message.into(), help: None, line: 0, column: 0, span: Some(span), missing: None }
     }
 
@@ -39,7 +39,7 @@ impl Problem {
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Problem {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Problem {
         self.help = Some(help.into());
         self
     }

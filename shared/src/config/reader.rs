@@ -35,36 +35,36 @@ pub struct Resolved {
 }
 
 /// A value on its way from the text to the model: `None` means that a problem was noted.
-pub(super) type Read<T> = Option<T>;
+pub(crate) type Read<T> = Option<T>;
 
 /// Asks for the addresses of a host name.
-pub(super) type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
+pub(crate) type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
 
 /// Collects what is found while a tree is read.
-pub(super) struct Reader<'a> {
-    pub(super) base: &'a Path,
-    pub(super) lookup: Lookup,
-    pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<Problem>,
-    pub(super) values: Vec<Value>,
+pub(crate) struct Reader<'a> {
+    pub(crate) base: &'a Path,
+    pub(crate) lookup: Lookup,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
+    pub(crate) values: Vec<Value>,
     /// Dotted keys that are there under a wrong name.
-    pub(super) misspelt: BTreeSet<String>,
+    pub(crate) misspelt: BTreeSet<String>,
     /// Every key that was asked for, with the name of its group: the schema as the code has it.
     #[cfg(test)]
-    pub(super) asked: BTreeSet<(&'static str, &'static str)>,
-    pub(super) in_default: bool,
+    pub(crate) asked: BTreeSet<(&'static str, &'static str)>,
+    pub(crate) in_default: bool,
 }
 
 /// A leaf that was read.
-pub(super) struct Value {
-    pub(super) key: String,
-    pub(super) shown: String,
+pub(crate) struct Value {
+    pub(crate) key: String,
+    pub(crate) shown: String,
     /// `None` for a default.
-    pub(super) span: Option<Span>,
+    pub(crate) span: Option<Span>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(base: &'a Path, lookup: Lookup) -> Reader<'a> {
+    pub(crate) fn new(base: &'a Path, lookup: Lookup) -> Reader<'a> {
         Reader {
             base,
             lookup,
@@ -78,33 +78,33 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn problem(&mut self, problem: Problem) {
+    pub(crate) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    pub(super) fn warn(&mut self, warning: Problem) {
+    pub(crate) fn warn(&mut self, warning: Problem) {
         self.warnings.push(warning);
     }
 
     /// Drops what only follows from a misspelt key. To be called when everything is read.
-    pub(super) fn drop_consequences(&mut self) {
+    pub(crate) fn drop_consequences(&mut self) {
         let misspelt = &self.misspelt;
         self.problems.retain(|problem| problem.missing.as_ref().is_none_or(|key| !misspelt.contains(key)));
     }
 
     /// Notes the value of a leaf.
-    pub(super) fn note(&mut self, key: &str, node: &Node, shown: impl Into<String>) {
+    pub(crate) fn note(&mut self, key: &str, node: &Node, shown: impl Into<String>) {
         let span = if self.in_default { None } else { Some(node.span.clone()) };
         self.values.push(Value { key: key.to_owned(), shown: shown.into(), span });
     }
 
     /// Notes a default that depends on other values.
-    pub(super) fn note_default(&mut self, key: &str, shown: impl Into<String>) {
+    pub(crate) fn note_default(&mut self, key: &str, shown: impl Into<String>) {
         self.values.push(Value { key: key.to_owned(), shown: shown.into(), span: None });
     }
 
     /// Notes that another kind of value belongs here.
-    pub(super) fn wrong_kind<T>(&mut self, node: &Node, wanted: &str, example: &str) -> Read<T> {
+    pub(crate) fn wrong_kind<T>(&mut self, node: &Node, wanted: &str, example: &str) -> Read<T> {
         let problem =
             Problem::at(node.span.clone(), format!("{wanted} is expected here, not {}", node.kind_in_words()));
         self.problem(problem.help(format!("write, for example, {example}")));
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries of a group whose entries have names. `what` is the group's name, which may be left out in the text.
-    pub(super) fn fields<'n>(&mut self, node: &'n Node, path: &str, what: &'static str) -> Read<Fields<'n>> {
+    pub(crate) fn fields<'n>(&mut self, node: &'n Node, path: &str, what: &'static str) -> Read<Fields<'n>> {
         let Kind::Group { name, fields } = &node.kind else {
             return self.wrong_kind(node, &format!("`{what}(…)`"), &format!("`{what}(key: value, …)`"));
         };
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A variant: its word, and what stands in its parentheses. `known` are the words that this place knows.
-    pub(super) fn variant<'n>(&mut self, node: &'n Node, known: &[&'static str]) -> Read<Variant<'n>> {
+    pub(crate) fn variant<'n>(&mut self, node: &'n Node, known: &[&'static str]) -> Read<Variant<'n>> {
         let (name, fields): (&str, &[Field]) = match &node.kind {
             Kind::Word(word) => (word, &[]),
             Kind::Group { name: Some(name), fields } => (name, fields),
@@ -150,12 +150,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries of a variant whose entries have names.
-    pub(super) fn variant_fields<'n>(&mut self, variant: &Variant<'n>, path: &str) -> Fields<'n> {
+    pub(crate) fn variant_fields<'n>(&mut self, variant: &Variant<'n>, path: &str) -> Fields<'n> {
         Fields::collect(self, variant.fields, &variant.node.span, path, variant.word)
     }
 
     /// The one value in a variant's parentheses.
-    pub(super) fn payload<'n>(&mut self, variant: &Variant<'n>, example: &str) -> Read<&'n Node> {
+    pub(crate) fn payload<'n>(&mut self, variant: &Variant<'n>, example: &str) -> Read<&'n Node> {
         match variant.fields {
             [Field { label: None, value }] => Some(value),
             _ => {
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says so if a bare word got parentheses.
-    pub(super) fn no_payload(&mut self, variant: &Variant<'_>) -> Read<()> {
+    pub(crate) fn no_payload(&mut self, variant: &Variant<'_>) -> Read<()> {
         if variant.bare {
             return Some(());
         }
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of `least` to `most` entries. Wrong entries are noted and make the whole list `None`.
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         node: &Node,
         path: &str,
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Names an entry of a list: by its `name` if it has one, else by its number from 1.
-pub(super) fn item_name(item: &Node, index: usize) -> String {
+pub(crate) fn item_name(item: &Node, index: usize) -> String {
     if let Kind::Group { fields, .. } = &item.kind {
         for field in fields {
             if let (Some(label), Kind::Text(name)) = (&field.label, &field.value.kind)
@@ -225,13 +225,13 @@ pub(super) fn item_name(item: &Node, index: usize) -> String {
 }
 
 /// A variant as it stands in the text.
-pub(super) struct Variant<'n> {
-    pub(super) word: &'static str,
-    pub(super) node: &'n Node,
-    pub(super) fields: &'n [Field],
+pub(crate) struct Variant<'n> {
+    pub(crate) word: &'static str,
+    pub(crate) node: &'n Node,
+    pub(crate) fields: &'n [Field],
     bare: bool,
 }
 
-pub(super) fn in_words(words: &[&str]) -> String {
+pub(crate) fn in_words(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

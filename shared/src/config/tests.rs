@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::script::Operation;
 
 mod arbiter;
 mod examples;
@@ -12,6 +13,7 @@ mod files;
 mod machine;
 mod outage;
 mod refusals;
+mod scripts;
 mod syntax;
 
 /// The sketch of the design, without its lease.
@@ -69,7 +71,11 @@ Pair(
     ],
     fence_delay: FenceDelay(master: "1s", slave: "9s"),
     service: Service(
-        startup_scripts: ["./a.sh", Step(command: "./b.sh", timeout: "7s")],
+        startup_scripts: [
+            "./a.sh", Step(command: "./b.sh", timeout: "7s"),
+            [Plain(name: "c", command: ["/bin/c", "x"], run_as: "mail"), Plain(command: ["/bin/d"])],
+            FailSafe1(script: "/e", testing: true, instances: {"e1": {"mount-point": "/shared"}}),
+        ],
         shutdown_scripts: [r"./c.sh \d"],
         stopped_when: [
             NoProcess("dovecot"), PortsClosed([110]), NotMounted("/mail"), PidFileGone("/run/d.pid"),
@@ -129,7 +135,10 @@ fn the_sketch_of_the_design_becomes_a_configuration() {
     assert_eq!(config.timing.kill_after, Duration::from_secs(2));
     assert_eq!(config.proof_of_stop, [Proof::Ack, Proof::Operator]);
     assert_eq!(config.service.directory, PathBuf::from("/etc/failover"));
-    assert_eq!(config.service.shutdown_scripts[0].command, "./shutdown_1.sh >/var/log/foo.log 2>&1");
+    assert_eq!(
+        config.service.lists.giveaway[0][0].title(Operation::Giveaway),
+        "./shutdown_1.sh >/var/log/foo.log 2>&1"
+    );
     assert_eq!((config.checks[1].fails, config.checks[1].of), (3, 5));
     let Probe::Pop3(mail) = &config.checks[0].probe else { panic!("{:?}", config.checks[0]) };
     assert_eq!((mail.port, &mail.password_file), (110, &PathBuf::from("/etc/failover/canary.pass")));
@@ -159,7 +168,8 @@ fn every_kind_of_key_is_read() {
     assert_eq!(config.service.stopped_when.len(), 6);
     assert_eq!(config.service.cgroup, Some(PathBuf::from("system.slice/dovecot.service")));
     assert_eq!(config.service.on_stop_failure, OnStopFailure::AskOperator);
-    assert_eq!(config.service.startup_scripts[1], Step { command: "./b.sh".into(), timeout: Duration::from_secs(7) });
+    let step = &config.service.lists.takeover[1][0];
+    assert_eq!((step.title(Operation::Takeover), step.limit()), ("./b.sh".to_owned(), Duration::from_secs(7)));
     let Probe::Imap(imap) = &config.checks[1].probe else { panic!("{:?}", config.checks[1]) };
     assert_eq!((imap.port, imap.tls), (993, MailTls::Implicit));
     assert_eq!(imap.through.map(|through| through.to_string()).as_deref(), Some("[2001:db8::5]:993"));

@@ -4,18 +4,18 @@
 use std::ops::Range;
 
 /// A place in the text, in bytes.
-pub(super) type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) span: Span,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) kind: Kind,
 }
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `"text"`, or a raw string.
     Text(String),
     /// A number as it is written.
@@ -36,21 +36,21 @@ pub(super) enum Kind {
 
 /// One entry of a group.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Field {
-    pub(super) label: Option<Label>,
-    pub(super) value: Node,
+pub(crate) struct Field {
+    pub(crate) label: Option<Label>,
+    pub(crate) value: Node,
 }
 
 /// The name in front of an entry.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Label {
-    pub(super) name: String,
-    pub(super) span: Span,
+pub(crate) struct Label {
+    pub(crate) name: String,
+    pub(crate) span: Span,
 }
 
 impl Node {
     /// The kind in words, for "a number is expected, this is …".
-    pub(super) fn kind_in_words(&self) -> String {
+    pub(crate) fn kind_in_words(&self) -> String {
         match &self.kind {
             Kind::Text(_) => "a text in quotes".into(),
             Kind::Number(_) => "a number".into(),
@@ -66,7 +66,7 @@ impl Node {
 
     /// The value as text of one fixed form: no comments, no layout, named entries in the order of their names. Equal
     /// values give equal texts.
-    pub(super) fn canonical(&self) -> String {
+    pub(crate) fn canonical(&self) -> String {
         let mut out = String::new();
         self.write_canonical(&mut out);
         out

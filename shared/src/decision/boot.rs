@@ -30,8 +30,14 @@ impl Node {
             Phase::Standby | Phase::Stopped { .. } => return self.begin_passive(now, out),
             Phase::Requesting(attempt) => {
                 // Not sent before the own readiness is known: the peer would refuse a host that is not ready.
-                let progress =
-                    Progress { writing: None, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false };
+                let progress = Progress {
+                    writing: None,
+                    sent: None,
+                    again_at: None,
+                    peer_obeys: false,
+                    rcmd_tried: false,
+                    preparing: false,
+                };
                 self.enter(now, State::Requesting { attempt, progress });
             }
             // While this daemon was away, its silence may have earned the peer another proof, but not sooner than this.

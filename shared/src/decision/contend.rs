@@ -157,6 +157,12 @@ impl Node {
         }
     }
 
+    /// The peer's latest claim is of a later epoch.
+    pub(super) fn peer_claimed_above(&self, epoch: Epoch) -> bool {
+        let claim = self.arbitration.seen.as_ref().and_then(|seen| seen.peer_claim);
+        claim.is_some_and(|claim| claim.epoch > epoch)
+    }
+
     /// When [`Node::lease_over`] becomes true if nothing changes, on the faster clock.
     pub(super) fn lease_over_at(&self) -> Option<Millis> {
         let seen = self.arbitration.seen.as_ref().filter(|_| self.policy.proof_lease)?;

@@ -19,6 +19,10 @@ impl Node {
         self.learn_epoch(demand.epoch);
         match self.state.clone() {
             State::Active { epoch } => match self.judge(&demand, epoch) {
+                Ok(()) if demand.prepare => {
+                    self.note(now, Rule::PreparesLeave, &format!("demand {}", demand.request), out);
+                    out.push(Action::Answer { request: demand.request, answer: Answer::Prepared });
+                }
                 Ok(()) => {
                     self.note(now, Rule::ObeyedDemand, &format!("demand {}: {}", demand.request, demand.evidence), out);
                     let cause = StopCause::Demand(demand.request);

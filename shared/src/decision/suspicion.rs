@@ -177,6 +177,11 @@ impl Node {
 
     /// What keeps this host from demanding on `evidence` now. The order is that of importance to an operator.
     pub(super) fn withheld_by(&self, now: Millis, evidence: &Evidence) -> Option<Rule> {
+        self.all_withheld_by(now, evidence).next()
+    }
+
+    /// All of it.
+    pub(super) fn all_withheld_by(&self, now: Millis, evidence: &Evidence) -> impl Iterator<Item = Rule> {
         let (automatic, rests_on_silence) = match evidence {
             Evidence::Silence(_) | Evidence::RemoteCheck(Symptom::Unreachable | Symptom::TimedOut) => (true, true),
             Evidence::OwnVerdict(_) | Evidence::RemoteCheck(_) => (true, false),
@@ -198,7 +203,7 @@ impl Node {
             (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
             (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),
         ];
-        rules.into_iter().find_map(|(applies, rule)| applies.then_some(rule))
+        rules.into_iter().filter_map(|(applies, rule)| applies.then_some(rule))
     }
 
     /// Says once what withholds a move. A person is called when the service needs it and this host will not come.
@@ -236,7 +241,10 @@ impl Node {
         let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
         self.note(now, rule, &format!("demand {request} for epoch {}", attempt.epoch), out);
         let writing = Some(self.persist(Phase::Requesting(attempt.clone()), out));
-        let progress = Progress { writing, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false };
+        // A host that is not heard cannot prepare; the demand itself, and what follows it, is then all there is.
+        let preparing = attempt.commanded() && self.heard().is_some();
+        let progress =
+            Progress { writing, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false, preparing };
         self.enter(now, State::Requesting { attempt, progress });
     }
 

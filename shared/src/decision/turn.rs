@@ -312,13 +312,20 @@ impl Node {
             }
             State::Suspect { asked, .. } => match (asked, self.withheld) {
                 (Some(asked), None | Some(Rule::LinkCut | Rule::LeaseRenewing)) => {
-                    each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS));
+                    let at = asked.after(Policy::WITNESS_EVERY_MS);
+                    // While the arbiter speaks for the peer, its next answer is the occasion.
+                    if at > self.arbitration.judged_at {
+                        each(Timer::Witness, at);
+                    }
                 }
                 // What withholds ends with an event, and the pause with its own timer.
                 (Some(_) | None, _) => self.refused_timer(each),
             },
             State::Requesting { progress, .. } => {
                 each(Timer::ShutdownTimeout, entered.after(self.policy.shutdown_timeout_ms));
+                if progress.preparing && progress.writing.is_none() {
+                    each(Timer::PrepareLimit, entered.after(Policy::PREPARE_LIMIT_MS));
+                }
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
@@ -364,7 +371,7 @@ impl Node {
     }
 
     fn refused_timer(&self, each: &mut dyn FnMut(Timer, Millis)) {
-        if self.withheld == Some(Rule::WithheldRefused) {
+        if self.withheld == Some(Rule::WithheldRefused) && self.refused_until > self.arbitration.judged_at {
             each(Timer::RefusedPause, self.refused_until);
         }
     }

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::steps::{self, Left, interrupted_at};
+use super::steps::{self, Interrupted, Left, interrupted_at};
 use super::{Input, Settings};
 use crate::check::{Record, Vantage};
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
 use crate::journal::Entry;
 use crate::script::{
-    Cancel, CancelHandle, Contract, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation,
-    StepEvent, cancel, cgroup, run_list,
+    Cancel, CancelHandle, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, StepEvent,
+    cancel, cgroup, run_list,
 };
 use crate::stop::{self, StopContext, StopRun};
 
@@ -80,9 +80,8 @@ impl ServiceWork {
         // A group that is not to be had is told by the list itself; its steps run all the same.
         let cgroup = config.service.cgroup.as_deref().and_then(|name| cgroup::folder(name).ok());
         let run = ListRun {
-            contract: Contract::ShellLine,
-            steps: config.service.startup_scripts.clone(),
-            from_step: if resume { interrupted_at(&self.resume, Direction::Start, epoch).step } else { 1 },
+            stages: config.service.lists.of(Operation::start_of(self.role)).to_vec(),
+            position: self.interrupted(resume, Direction::Start, epoch).position,
             resumed: resume,
             direction: Direction::Start,
             on_step_failure: OnStepFailure::EndList,
@@ -99,7 +98,7 @@ impl ServiceWork {
         tokio::spawn(async move {
             let outcome = run_list(run, cancelled.clone()).await;
             let outcome = match outcome.end {
-                ListEnd::Completed => verify_start(&loaded.config, role, &cancelled).await,
+                ListEnd::Completed => verify_start(&loaded, role, &cancelled).await,
                 ListEnd::Failed(failure) => StartOutcome::Failed { step: failure.step, reason: failure.reason },
                 ListEnd::NotBegun { step, reason } => StartOutcome::Failed { step, reason },
                 ListEnd::Cancelled { .. } => return,
@@ -126,15 +125,15 @@ impl ServiceWork {
         // The stop itself cannot be cancelled; the list before it is.
         let _ = self.supersede();
         let events = self.recorder(Direction::Stop, epoch);
-        let interrupted = resume.then(|| interrupted_at(&self.resume, Direction::Stop, epoch));
+        let Interrupted { position, failed } = self.interrupted(resume, Direction::Stop, epoch);
         let run = StopRun {
             service: Arc::new(self.loaded.config.service.clone()),
             context: self.context(self.environment(epoch, Direction::Stop, reason)),
             log_file: self.log.clone(),
             kill_after: self.loaded.config.timing.kill_after,
-            from_step: interrupted.as_ref().map_or(1, |interrupted| interrupted.step),
+            position,
             resumed: resume,
-            failed: interrupted.and_then(|interrupted| interrupted.failed),
+            failed,
             ladder_only: false,
             after_failed_start,
             lock: self.lock.clone(),
@@ -159,22 +158,20 @@ impl ServiceWork {
         cancelled
     }
 
+    fn interrupted(&self, resume: bool, direction: Direction, epoch: Epoch) -> Interrupted {
+        if resume { interrupted_at(&self.resume, direction, epoch) } else { Interrupted::nowhere() }
+    }
+
     fn recorder(&self, direction: Direction, epoch: Epoch) -> mpsc::Sender<StepEvent> {
         steps::record(direction, epoch, self.boot, self.disk.clone(), self.inputs.clone(), self.left.clone())
     }
 
     fn environment(&self, epoch: Epoch, direction: Direction, reason: &str) -> Environment {
-        Environment {
-            epoch,
-            role: self.role,
-            operation: match direction {
-                Direction::Start => Operation::start_of(self.role),
-                Direction::Stop => Operation::stop_of(self.role),
-            },
-            peer: self.loaded.config.host(self.role.peer()).name.clone(),
-            reason: reason.to_string(),
-            extra: std::collections::BTreeMap::new(),
-        }
+        let operation = match direction {
+            Direction::Start => Operation::start_of(self.role),
+            Direction::Stop => Operation::stop_of(self.role),
+        };
+        Environment::of(&self.loaded, self.role, operation, epoch, reason)
     }
 
     fn context(&self, environment: Environment) -> StopContext {
@@ -188,10 +185,11 @@ impl ServiceWork {
 }
 
 /// The start counts only when the local checks pass: scripts that exit 0 are no service yet.
-async fn verify_start(config: &Config, role: Role, cancel: &Cancel) -> StartOutcome {
+async fn verify_start(loaded: &Loaded, role: Role, cancel: &Cancel) -> StartOutcome {
+    let config = &loaded.config;
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
-    let asker = super::watch::asker(config);
+    let asker = super::watch::asker(loaded, role);
     for one in &config.checks {
         loop {
             let failure = match asker.round(one, Vantage::Local, target, &mut Record::brief()).await {

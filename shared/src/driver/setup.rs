@@ -19,6 +19,7 @@ use crate::heartbeat::{Heartbeat, HeartbeatSettings};
 use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
 use crate::notify::{self, Pager};
+use crate::script::{Operation, limit};
 use crate::store::{self, Store};
 use crate::wire::HeaderSource;
 use crate::{clock, control, host, provision};
@@ -238,7 +239,7 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
     let timing = &config.timing;
     let allows = |proof| config.proof_of_stop.contains(&proof);
     let millis = |span: std::time::Duration| Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    let start: std::time::Duration = config.service.startup_scripts.iter().map(|step| step.timeout).sum();
+    let start = limit(config.service.lists.of(Operation::start_of(role)));
     let slack = std::time::Duration::from_secs(10);
     Policy {
         role,

@@ -426,7 +426,13 @@ impl Driver {
 
     /// A step of the stop list: the demanding host is told, so that it knows it is obeyed.
     fn step_progress(&mut self, now: Millis, progress: StepProgress) {
-        let StepProgress::Begins(step) = progress else { return self.facts.step = None };
+        let step = match progress {
+            StepProgress::Begins(step) => step,
+            // Of several at the same time, the one that began last is shown as long as it runs.
+            StepProgress::Ended(index) => {
+                return self.facts.step = self.facts.step.take().filter(|(_, running)| running.index != index);
+            }
+        };
         if step.direction == Direction::Stop {
             for (request, reply) in &self.replies {
                 let text = step.command.chars().take(200).collect();

@@ -16,9 +16,10 @@ use crate::check::{
     Asker, Change, Checks, Clock, Password, ProcessWatch, Report, Row, ScheduledCheck, Tallies, Vantage,
 };
 use crate::clock;
-use crate::config::{Config, Loaded};
-use crate::decision::{Duty, Event, Millis, Node, Role, State, TallyAction, Verdict};
+use crate::config::Loaded;
+use crate::decision::{Duty, Epoch, Event, Millis, Node, Role, State, TallyAction, Verdict};
 use crate::provision::load_secret;
+use crate::script::{Environment, Operation};
 use crate::status::CheckStatus;
 use crate::telemetry::chain;
 
@@ -73,7 +74,7 @@ impl Watch {
         }
         let config = Arc::new(loaded.config.clone());
         let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
-        let ready = readiness::watch(config.clone(), self.role, self.state_dir.clone(), idle, inputs);
+        let ready = readiness::watch(loaded.clone(), self.role, self.state_dir.clone(), idle, inputs);
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }
@@ -136,7 +137,7 @@ impl Watch {
             tasks.spawn(watch_processes(config.service.watch_processes.clone(), self.inputs.clone()));
         }
         let clock: Clock = Arc::new(clock::now);
-        let checks = Checks::start(scheduled, &asker(config), &clock, &reports);
+        let checks = Checks::start(scheduled, &asker(loaded, self.role), &clock, &reports);
         Lookout { checks, tallies, vantages, told: BTreeMap::new(), _tasks: tasks }
     }
 
@@ -253,12 +254,13 @@ impl Lookout {
 }
 
 /// Who holds the rounds of this configuration.
-pub(super) fn asker(config: &Config) -> Arc<Asker> {
+pub(super) fn asker(loaded: &Loaded, role: Role) -> Arc<Asker> {
     let load = |path: &std::path::Path| {
         let secret = load_secret(path).map_err(|error| chain(&error))?;
         secret.expose_text().map(Password::new).ok_or_else(|| format!("{} does not hold text", path.display()))
     };
-    Arc::new(Asker::new(config.service.directory.clone(), Arc::new(load)))
+    let environment = Environment::of(loaded, role, Operation::start_of(role), Epoch(0), "a check");
+    Arc::new(Asker::new(loaded.config.service.directory.clone(), Arc::new(load)).telling(environment))
 }
 
 /// Tells of each death. A kernel or a /proc that does not let us watch leaves it to the checks; that is said once.

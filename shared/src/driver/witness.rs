@@ -50,7 +50,7 @@ fn directly(config: &Config, peer: Role) -> Option<(SocketAddr, bool)> {
             Some((SocketAddr::new(address, mail.port), mail.tls != crate::config::MailTls::Implicit))
         }
         Probe::Port { port } => Some((SocketAddr::new(address, *port), false)),
-        Probe::Command(_) => None,
+        Probe::Command(_) | Probe::Resource(_) => None,
     })
 }
 
@@ -60,7 +60,7 @@ fn through(config: &Config) -> Option<(SocketAddr, bool)> {
         Probe::Pop3(mail) | Probe::Imap(mail) => {
             mail.through.map(|address| (address, mail.tls != crate::config::MailTls::Implicit))
         }
-        Probe::Port { .. } | Probe::Command(_) => None,
+        Probe::Port { .. } | Probe::Command(_) | Probe::Resource(_) => None,
     })
 }
 

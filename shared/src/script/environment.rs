@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
+use crate::config::Loaded;
 use crate::decision::{Epoch, Role};
 
 /// A reason longer than this is cut: an environment has a bound (`E2BIG`), and a step must not fail for its reason.
 const REASON_BYTES_MAX: usize = 1024;
 
 /// The four operations, in FailSafe's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
     /// The slave starts.
     Takeover,
@@ -22,6 +24,10 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub const ALL: [Operation; 4] =
+        [Operation::Takeback, Operation::Takeover, Operation::Giveaway, Operation::Giveback];
+
     /// What a start is called on the host of this role.
     #[must_use]
     pub const fn start_of(role: Role) -> Operation {
@@ -61,8 +67,15 @@ pub struct Environment {
     pub role: Role,
     /// `FAILOVER_OPERATION`: `takeover`, `takeback`, `giveaway` or `giveback`.
     pub operation: Operation,
+    /// `FAILOVER_HOST`: this host's name in the configuration.
+    pub host: String,
     /// `FAILOVER_PEER`: the other host's name.
     pub peer: String,
+    /// `FAILOVER_CONFIG`: the configuration's file, in full.
+    pub config_file: PathBuf,
+    /// `FAILOVER_CONFIG_DIGEST`: the fingerprint of the configuration in force, 16 hexadecimal digits. A script that
+    /// works it out anew sees whether the file was changed meanwhile.
+    pub config_digest: u64,
     /// `FAILOVER_REASON`: one line.
     pub reason: String,
     /// Further variables; they win over all others.
@@ -70,6 +83,22 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// What the scripts of the host with this role are told.
+    #[must_use]
+    pub fn of(loaded: &Loaded, role: Role, operation: Operation, epoch: Epoch, reason: &str) -> Environment {
+        Environment {
+            epoch,
+            role,
+            operation,
+            host: loaded.config.host(role).name.clone(),
+            peer: loaded.config.host(role.peer()).name.clone(),
+            config_file: loaded.file.clone(),
+            config_digest: loaded.digest,
+            reason: reason.to_owned(),
+            extra: BTreeMap::new(),
+        }
+    }
+
     /// The variables of a step. Only `HOME` is taken over from the daemon, so that a step runs the same whether the
     /// daemon was started by init, by systemd or by a person's shell.
     #[must_use]
@@ -82,7 +111,10 @@ impl Environment {
             ("FAILOVER_EPOCH", self.epoch.to_string()),
             ("FAILOVER_ROLE", self.role.to_string()),
             ("FAILOVER_OPERATION", self.operation.to_string()),
+            ("FAILOVER_HOST", self.host.clone()),
             ("FAILOVER_PEER", self.peer.clone()),
+            ("FAILOVER_CONFIG", self.config_file.to_string_lossy().into_owned()),
+            ("FAILOVER_CONFIG_DIGEST", format!("{:016x}", self.config_digest)),
             ("FAILOVER_REASON", one_line(&self.reason)),
         ]
         .into_iter()

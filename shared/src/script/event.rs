@@ -28,10 +28,14 @@ pub enum StepEvent {
         index: u32,
         /// How many there are.
         of: u32,
+        /// Its command line.
+        command: String,
         /// How it ended.
         exit: StepExit,
         /// Its contract takes this end as success.
         passed: bool,
+        /// What its contract says of this end, without a subject.
+        said: String,
         /// How long it ran.
         duration: Duration,
         /// The end of what it printed, at most 8 KiB of it.

@@ -1,43 +1,26 @@
-//! A list of steps, run in order.
+//! A list of stages, run in order; the steps of a stage run at the same time.
 //!
-//! The future owns the step that runs. Cancelling it through [`Cancel`] ends the step by TERM and KILL; dropping it
-//! kills the step's group. Either way the journal names the step, and the list can be resumed there.
+//! The future owns the steps that run. Cancelling it through [`Cancel`] ends them by TERM and KILL; dropping it kills
+//! their groups. Either way the journal names them, and the list can be resumed there.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::config::Step;
-use crate::failpoint::failpoint;
-use crate::process::{self, Process, ProcessGroup};
-
+use super::attempt::{Attempt, Ended};
 use super::cancel::Cancel;
 use super::cgroup;
-use super::contract::Contract;
 use super::environment::Environment;
-use super::event::{StepEvent, StepGate};
+use super::event::StepEvent;
 use super::exit::StepExit;
-use super::log::ScriptLog;
-use super::step::{self, Invocation};
-
-/// How long a stop waits for a journal that hangs, once in the whole list, and any list for a step's end to be in it. A
-/// hanging disk must not keep the service alive.
-const STOP_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(2);
-/// How long a start waits for it. A start without a journal is not begun.
-const START_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(30);
-/// How long the look for what an interrupted list left behind may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(2);
-/// Moves the step into the control group and then becomes it. If it cannot, the step still runs, and says so in its
-/// output: the missing evidence shows when the stop is verified.
-const ENTER_CGROUP: &str = "{ echo $$ > \"$0/cgroup.procs\"; } 2>/dev/null \
-     || echo \"failover: cannot enter the control group $0\" >&2; exec \"$@\"";
+use super::log::{LogWriter, ScriptLog};
+use super::patience::{Patience, STOP_WAITS_FOR_JOURNAL};
+use super::task::{Stage, Task};
+use crate::process::ProcessGroup;
 
 /// Which way a list goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +45,37 @@ pub enum OnStepFailure {
 #[derive(Clone, Debug, Default)]
 pub struct ListLock(Arc<Mutex<()>>);
 
+/// Where a list begins, or goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The step, counted from 1 through all stages. Stages before the one that holds it are over.
+    pub step: u32,
+    /// Steps that have ended, and are not run again. What matters are those of the same stage.
+    pub ended: BTreeSet<u32>,
+}
+
+impl Position {
+    /// The beginning.
+    #[must_use]
+    pub fn first() -> Position {
+        Position::at(1)
+    }
+
+    /// This step, and nothing is known of others.
+    #[must_use]
+    pub fn at(step: u32) -> Position {
+        Position { step: step.max(1), ended: BTreeSet::new() }
+    }
+}
+
 /// A list to run.
 #[derive(Debug)]
 pub struct ListRun {
-    /// What kind of steps these are.
-    pub contract: Contract,
     /// The steps.
-    pub steps: Vec<Step>,
-    /// The step to begin with, counted from 1.
-    pub from_step: u32,
-    /// The daemon died while this list ran: what still runs of the interrupted step is ended first.
+    pub stages: Vec<Stage>,
+    /// Where to begin.
+    pub position: Position,
+    /// The daemon died while this list ran: what still runs of the interrupted steps is ended first.
     pub resumed: bool,
     /// Start or stop.
     pub direction: Direction,
@@ -98,7 +102,7 @@ pub struct ListRun {
 pub enum ListEnd {
     /// Every step ran. With [`OnStepFailure::GoOn`] some may have failed.
     Completed,
-    /// This step failed and ended the list.
+    /// This step failed and ended the list, when the other steps of its stage had ended too.
     Failed(StepFailure),
     /// Cancelled: this step was ended, or not begun.
     Cancelled {
@@ -121,7 +125,7 @@ pub struct StepFailure {
     pub step: u32,
     /// How it ended.
     pub exit: StepExit,
-    /// Its command line, and how it ended, for the operator.
+    /// Its command line, and what its end says, for the operator.
     pub reason: String,
 }
 
@@ -132,6 +136,8 @@ pub struct ListOutcome {
     pub end: ListEnd,
     /// Every failed step, in order.
     pub failures: Vec<StepFailure>,
+    /// Every step that has ended, well or not.
+    pub ended: BTreeSet<u32>,
     /// Groups in which steps left processes behind.
     pub groups: Vec<ProcessGroup>,
     /// A step left processes in the service's control group, which makes the group evidence later.
@@ -144,17 +150,17 @@ pub async fn run_list(run: ListRun, mut cancel: Cancel) -> ListOutcome {
     let _turn = tokio::select! {
         turn = lock.0.lock() => turn,
         () = cancel.cancelled() => {
-            return ListOutcome::new(ListEnd::Cancelled { step: run.from_step.max(1) });
+            return ListOutcome::new(ListEnd::Cancelled { step: run.position.step });
         }
     };
-    let mut log = match ScriptLog::begin(&run.log_file) {
+    let log = match ScriptLog::begin(&run.log_file) {
         Ok(log) => Some(log),
         Err(error) => {
             run.note(format!("the script log cannot be written: {error}")).await;
             None
         }
     };
-    let outcome = run.steps(&mut log, &mut cancel).await;
+    let outcome = run.steps(log.as_ref().map(ScriptLog::writer), &cancel).await;
     if let Some(log) = log
         && let Err(why) = log.end().await
     {
@@ -164,187 +170,76 @@ pub async fn run_list(run: ListRun, mut cancel: Cancel) -> ListOutcome {
 }
 
 impl ListRun {
-    async fn steps(&self, log: &mut Option<ScriptLog>, cancel: &mut Cancel) -> ListOutcome {
+    async fn steps(&self, log: Option<LogWriter>, cancel: &Cancel) -> ListOutcome {
         let mut outcome = ListOutcome::new(ListEnd::Completed);
-        let of = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
-        let from = self.from_step.max(1);
+        outcome.ended.clone_from(&self.position.ended);
         if self.resumed
-            && let Err(reason) = self.end_interrupted_step(from).await
+            && let Err((step, reason)) = self.end_interrupted_steps().await
         {
             match self.direction {
-                Direction::Start => return ListOutcome::new(ListEnd::NotBegun { step: from, reason }),
+                Direction::Start => return ListOutcome::new(ListEnd::NotBegun { step, reason }),
                 Direction::Stop => self.note(reason).await,
             }
         }
+        let of = u32::try_from(self.stages.iter().map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX);
         let cgroup = self.usable_cgroup().await;
-        let mut patience = match self.direction {
-            Direction::Start => START_WAITS_FOR_JOURNAL,
-            Direction::Stop => STOP_WAITS_FOR_JOURNAL,
-        };
-        for (index, step) in (1..=of).zip(&self.steps).skip_while(|(index, _)| *index < from) {
-            if let Err(end) = self.confirmed(index, of, step, &mut patience, cancel).await {
-                outcome.end = end;
-                return outcome;
-            }
-            failpoint("script-before");
-            let end = self.one(index, of, step, cgroup, log, cancel).await;
-            failpoint("script-after");
-            let passed = self.contract.passed(&end.exit);
-            outcome.groups.extend(end.left);
-            if let Some(folder) = cgroup {
-                outcome.cgroup_populated |= matches!(cgroup::populated(folder), Ok(Some(true)));
-            }
-            let exit = end.exit.clone();
-            let (gate, written) = StepGate::new();
-            self.tell(StepEvent::After {
-                index,
-                of,
-                exit: end.exit,
-                passed,
-                duration: end.duration,
-                tail: end.tail,
-                left: end.left,
-                gate,
-            })
-            .await;
-            if exit == StepExit::Cancelled {
-                outcome.end = ListEnd::Cancelled { step: index };
-                return outcome;
-            }
-            // The entry of the next step comes behind this one in the same file. Where none follows, the ladder or the
-            // looks do: after a crash in those, this step must not run again.
-            if !passed || index == of {
-                self.in_journal(index, written, &mut patience).await;
-            }
-            if !passed {
-                let reason = format!("step {index} ({}) {exit}", step.command);
-                let failure = StepFailure { step: index, exit, reason };
-                outcome.failures.push(failure.clone());
-                if self.on_step_failure == OnStepFailure::EndList {
-                    outcome.end = ListEnd::Failed(failure);
-                    return outcome;
+        let patience = &Patience::of(self.direction);
+        for (_, stage) in self.numbered() {
+            // Where no step follows, the ladder or the looks do: after a crash in those, these must not run again.
+            let last = stage.iter().any(|(index, _)| *index == of);
+            let attempts = stage.into_iter().map(|(index, task)| {
+                let attempt = Attempt { list: self, index, of, last, task, cgroup, patience };
+                attempt.run(log.clone(), cancel.clone())
+            });
+            // All of them, also if one fails: each has its limit, and a step that is half done helps nobody.
+            for result in join_all(attempts).await {
+                match result {
+                    Ok(ended) => outcome.take(ended),
+                    Err(end) if outcome.end == ListEnd::Completed => outcome.end = end,
+                    Err(_) => {}
                 }
+            }
+            if outcome.end == ListEnd::Completed && self.on_step_failure == OnStepFailure::EndList {
+                outcome.end = outcome.failures.first().cloned().map_or(ListEnd::Completed, ListEnd::Failed);
+            }
+            if outcome.end != ListEnd::Completed {
+                break;
             }
         }
         outcome
     }
 
-    /// Waits until the journal has the step's entry.
-    async fn confirmed(
-        &self,
-        index: u32,
-        of: u32,
-        step: &Step,
-        patience: &mut Duration,
-        cancel: &mut Cancel,
-    ) -> Result<(), ListEnd> {
-        if cancel.is_cancelled() {
-            return Err(ListEnd::Cancelled { step: index });
-        }
-        let (gate, opened) = StepGate::new();
-        let asked = async {
-            let before = StepEvent::Before { index, of, command: step.command.clone(), gate };
-            self.events.send(before).await.is_ok() && opened.await.is_ok()
-        };
-        let confirmed = tokio::select! {
-            confirmed = timeout(*patience, asked) => within(confirmed, patience),
-            () = cancel.cancelled() => return Err(ListEnd::Cancelled { step: index }),
-        };
-        match (confirmed, self.direction) {
-            (true, _) => Ok(()),
-            (false, Direction::Start) => Err(ListEnd::NotBegun {
-                step: index,
-                reason: "its journal entry could not be made durable, and a start needs that: see the disk that holds \
-                         the journal"
-                    .to_owned(),
-            }),
-            (false, Direction::Stop) => {
-                self.note(format!(
-                    "step {index} runs without a durable journal entry: a stop does not wait for the disk"
-                ))
-                .await;
-                Ok(())
-            }
-        }
+    /// The stages that are still to be run, with the numbers of their steps.
+    fn numbered(&self) -> impl Iterator<Item = (u32, Vec<(u32, &Task)>)> {
+        let mut last = 0_u32;
+        self.stages.iter().filter_map(move |stage| {
+            let first = last.saturating_add(1);
+            let numbers = (first..).zip(stage);
+            last = last.saturating_add(u32::try_from(stage.len()).unwrap_or(u32::MAX));
+            let open = numbers.filter(|(index, _)| !self.position.ended.contains(index)).collect::<Vec<_>>();
+            (last >= self.position.step && !open.is_empty()).then_some((first, open))
+        })
     }
 
-    /// Waits until the journal has the step's end; a list that cannot have that goes on all the same.
-    async fn in_journal(&self, index: u32, written: oneshot::Receiver<()>, patience: &mut Duration) {
-        *patience = (*patience).min(STOP_WAITS_FOR_JOURNAL);
-        let written = timeout(*patience, async { written.await.is_ok() }).await;
-        if !within(written, patience) {
-            self.note(format!("the end of step {index} is not in the journal: after a crash it would run again")).await;
-        }
+    /// What marks the processes of a step, so that what is left of an interrupted one can be told from everything else
+    /// on the host.
+    pub(super) fn marks(&self, index: u32) -> BTreeMap<String, String> {
+        [
+            ("FAILOVER_STEP".to_owned(), index.to_string()),
+            ("FAILOVER_SCRIPT_LOG".to_owned(), self.log_file.to_string_lossy().into_owned()),
+        ]
+        .into()
     }
 
-    async fn one(
-        &self,
-        index: u32,
-        of: u32,
-        step: &Step,
-        cgroup: Option<&Path>,
-        log: &mut Option<ScriptLog>,
-        cancel: &mut Cancel,
-    ) -> step::StepEnd {
-        let title = format!("{} step {index} of {of}", self.environment.operation);
-        if let Some(log) = log {
-            let (now, epoch) = (jiff::Timestamp::now(), self.environment.epoch);
-            log.append(format!("=== {now:.3} {title}, epoch {epoch}: {}\n", step.command).into_bytes()).await;
-        }
-        let mut arguments: Vec<OsString> = Vec::new();
-        if let Some(folder) = cgroup {
-            arguments.extend(["/bin/sh".into(), "-c".into(), ENTER_CGROUP.into(), folder.into()]);
-        }
-        arguments.extend(self.contract.invocation(step));
-        let invocation = Invocation {
-            arguments: &arguments,
-            variables: &self.variables(index),
-            directory: &self.directory,
-            limit: step.timeout,
-            kill_after: self.kill_after,
+    /// What may still run: the steps of the stage at which the list stood that had not ended.
+    async fn end_interrupted_steps(&self) -> Result<(), (u32, String)> {
+        let stage = self.numbered().find(|(first, _)| *first <= self.position.step);
+        let open = match stage {
+            Some((_, open)) => open.into_iter().map(|(index, _)| index).collect(),
+            None => vec![self.position.step],
         };
-        let end = step::run(invocation, log, cancel).await;
-        if let Some(log) = log {
-            let (now, took) = (jiff::Timestamp::now(), end.duration.as_millis());
-            log.append(format!("=== {now:.3} {title}: {} ({took} ms)\n", end.exit).into_bytes()).await;
-        }
-        end
-    }
-
-    /// The step's environment. Its number and the path of the log also mark its processes, so that what is left of an
-    /// interrupted step can be told from everything else on the host.
-    fn variables(&self, index: u32) -> BTreeMap<String, String> {
-        let mut variables = self.environment.variables();
-        variables.insert("FAILOVER_STEP".to_owned(), index.to_string());
-        variables.insert("FAILOVER_SCRIPT_LOG".to_owned(), self.log_file.to_string_lossy().into_owned());
-        variables
-    }
-
-    /// Ends the step that ran when the daemon died, if its shell still runs: it is about to be run again, and two of
-    /// it at once were never asked for. What the step had already left in the background is part of the service and
-    /// stays.
-    async fn end_interrupted_step(&self, index: u32) -> Result<(), String> {
-        let variables = self.variables(index);
-        let marks: Vec<Vec<u8>> =
-            ["FAILOVER_EPOCH", "FAILOVER_OPERATION", "FAILOVER_PEER", "FAILOVER_STEP", "FAILOVER_SCRIPT_LOG"]
-                .iter()
-                .filter_map(|name| variables.get(*name).map(|value| format!("{name}={value}").into_bytes()))
-                .collect();
-        let groups = process::aside(LOOK_LIMIT, move || {
-            let found = process::with_environment(&marks)?;
-            Ok::<_, std::io::Error>(found.into_iter().filter(leads_its_group).collect::<Vec<Process>>())
-        });
-        let leaders = match groups.await {
-            Some(Ok(leaders)) => leaders,
-            Some(Err(error)) => return Err(format!("whether step {index} still runs cannot be told: {error}")),
-            None => return Err(format!("whether step {index} still runs cannot be told: /proc does not answer")),
-        };
-        for leader in leaders {
-            let group = ProcessGroup { leader: leader.id, session: leader.session };
-            self.note(format!("step {index} still runs as {leader} from before the restart, and is ended")).await;
-            if !end_group(group, self.kill_after).await {
-                return Err(format!("step {index} still runs as {leader} and cannot be ended"));
-            }
+        for index in open {
+            self.end_interrupted_step(index).await.map_err(|reason| (index, reason))?;
         }
         Ok(())
     }
@@ -364,58 +259,38 @@ impl ListRun {
         }
     }
 
-    async fn note(&self, text: String) {
+    pub(super) async fn note(&self, text: String) {
         self.tell(StepEvent::Note { text }).await;
     }
 
     /// What needs no answer. A receiver that is gone or stuck loses it.
-    async fn tell(&self, event: StepEvent) {
+    pub(super) async fn tell(&self, event: StepEvent) {
         let _ = self.events.send_timeout(event, STOP_WAITS_FOR_JOURNAL).await;
     }
 }
 
 impl ListOutcome {
     fn new(end: ListEnd) -> ListOutcome {
-        ListOutcome { end, failures: Vec::new(), groups: Vec::new(), cgroup_populated: false }
+        ListOutcome { end, failures: Vec::new(), ended: BTreeSet::new(), groups: Vec::new(), cgroup_populated: false }
     }
-}
 
-/// Whether the journal has the entry. One that let the time run out hangs, and is not waited for again in this list.
-fn within(outcome: Result<bool, Elapsed>, patience: &mut Duration) -> bool {
-    outcome.unwrap_or_else(|Elapsed { .. }| {
-        *patience = Duration::ZERO;
-        false
-    })
-}
-
-/// A step's shell leads a group in the daemon's session; a daemon that it started has a session of its own.
-fn leads_its_group(process: &Process) -> bool {
-    process.group == process.id.pid && process.session != process.id.pid
-}
-
-/// TERM, KILL. Whether the group is empty then.
-async fn end_group(group: ProcessGroup, kill_after: Duration) -> bool {
-    for (which, patience) in [(Signal::SIGTERM, kill_after), (Signal::SIGKILL, LOOK_LIMIT)] {
-        let limit = tokio::time::Instant::now() + patience;
-        let mut told = false;
-        loop {
-            let members = match process::aside(LOOK_LIMIT, move || process::in_group(group)).await {
-                Some(Ok(members)) => members,
-                Some(Err(_)) | None => return false,
-            };
-            if members.is_empty() {
-                return true;
+    fn take(&mut self, ended: Ended) {
+        let Ended { index, command, exit, answer, left, cgroup_populated } = ended;
+        self.groups.extend(left);
+        self.cgroup_populated |= cgroup_populated;
+        if exit == StepExit::Cancelled {
+            if self.end == ListEnd::Completed {
+                self.end = ListEnd::Cancelled { step: index };
             }
-            // TERM once: a second one makes some programs skip their clean end. KILL again, against forks.
-            for member in members.iter().filter(|_| !told || which == Signal::SIGKILL) {
-                let _ = process::signal(member.id, which);
-            }
-            told = true;
-            if tokio::time::Instant::now() >= limit {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            return;
+        }
+        self.ended.insert(index);
+        if !answer.passed() {
+            self.failures.push(StepFailure {
+                step: index,
+                exit,
+                reason: format!("step {index} ({command}) {}", answer.said),
+            });
         }
     }
-    false
 }

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,11 +25,16 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log of one list.
 pub(crate) struct ScriptLog {
-    pieces: mpsc::Sender<Vec<u8>>,
+    writer: LogWriter,
     ended: oneshot::Receiver<io::Result<()>>,
-    /// Set after the disk was too slow once: from then on nothing waits for it.
-    hurried: bool,
-    bytes_lost: u64,
+}
+
+/// What one step writes into the log with. Steps that run at the same time have one each; their pieces mix.
+#[derive(Clone)]
+pub(crate) struct LogWriter {
+    pieces: mpsc::Sender<Vec<u8>>,
+    /// What all of them had to leave out. More than none: the disk was too slow, and nothing waits for it any more.
+    bytes_lost: Arc<AtomicU64>,
 }
 
 impl ScriptLog {
@@ -48,33 +55,40 @@ impl ScriptLog {
             }
             let _ = end.send(file.and(result));
         })?;
-        Ok(ScriptLog { pieces, ended, hurried: false, bytes_lost: 0 })
+        Ok(ScriptLog { writer: LogWriter { pieces, bytes_lost: Arc::default() }, ended })
     }
 
+    /// What a step writes with. The log ends only when all of them are gone.
+    pub(crate) fn writer(&self) -> LogWriter {
+        self.writer.clone()
+    }
+
+    /// Waits a bounded time until everything is written. `Err`: why not all of it was, as a sentence.
+    pub(crate) async fn end(self) -> Result<(), String> {
+        let LogWriter { pieces, bytes_lost } = self.writer;
+        drop(pieces);
+        match tokio::time::timeout(LAST_LINES, self.ended).await {
+            Ok(Ok(Ok(()))) => match bytes_lost.load(Ordering::Relaxed) {
+                0 => Ok(()),
+                lost => Err(format!("the disk was too slow: {lost} bytes are not in the script log")),
+            },
+            Ok(Ok(Err(error))) => Err(format!("the script log cannot be written: {error}")),
+            Ok(Err(_)) | Err(_) => Err("the script log is not written yet: the disk hangs".to_owned()),
+        }
+    }
+}
+
+impl LogWriter {
     /// Appends, or counts as lost.
-    pub(crate) async fn append(&mut self, piece: Vec<u8>) {
+    pub(crate) async fn append(&self, piece: Vec<u8>) {
         let bytes = piece.len() as u64;
-        let sent = if self.hurried {
+        let sent = if self.bytes_lost.load(Ordering::Relaxed) > 0 {
             self.pieces.try_send(piece).is_ok()
         } else {
             self.pieces.send_timeout(piece, PATIENCE).await.is_ok()
         };
         if !sent {
-            self.hurried = true;
-            self.bytes_lost += bytes;
-        }
-    }
-
-    /// Waits a bounded time until everything is written. `Err`: why not all of it was, as a sentence.
-    pub(crate) async fn end(self) -> Result<(), String> {
-        drop(self.pieces);
-        match tokio::time::timeout(LAST_LINES, self.ended).await {
-            Ok(Ok(Ok(()))) if self.bytes_lost == 0 => Ok(()),
-            Ok(Ok(Ok(()))) => {
-                Err(format!("the disk was too slow: {} bytes are not in the script log", self.bytes_lost))
-            }
-            Ok(Ok(Err(error))) => Err(format!("the script log cannot be written: {error}")),
-            Ok(Err(_)) | Err(_) => Err("the script log is not written yet: the disk hangs".to_owned()),
+            self.bytes_lost.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 }
@@ -126,12 +140,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_that_cannot_be_opened_or_written_is_said_at_the_end() {
-        let mut log = ScriptLog::begin(Path::new("/nonexistent/script.log")).unwrap();
-        log.append(b"line\n".to_vec()).await;
+        let log = ScriptLog::begin(Path::new("/nonexistent/script.log")).unwrap();
+        log.writer().append(b"line\n".to_vec()).await;
         assert!(log.end().await.unwrap_err().contains("No such file"));
 
-        let mut log = ScriptLog::begin(Path::new("/dev/full")).unwrap();
-        log.append(b"line\n".to_vec()).await;
+        let log = ScriptLog::begin(Path::new("/dev/full")).unwrap();
+        log.writer().append(b"line\n".to_vec()).await;
         assert!(log.end().await.unwrap_err().contains("No space left"));
     }
 }

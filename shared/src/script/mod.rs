@@ -1,26 +1,34 @@
 //! Ordered script lists: each step awaited, limited, in a process group of its own, its output bounded, and journaled
 //! before and after.
 //!
-//! [`run_list`] is the whole of it. What a step is, how it is called and which exits are good, is its [`Contract`];
-//! how one is run, limited and ended is the same for all contracts.
+//! [`run_list`] is the whole of it. What a script is, how it is called and which exits are good, is its [`kind`]; how
+//! one is run, limited and ended is the same for all kinds.
 
+mod ask;
+mod attempt;
 mod cancel;
 pub mod cgroup;
-mod contract;
 mod environment;
 mod event;
 mod exit;
+mod interrupted;
+pub mod kind;
 mod list;
 mod log;
 mod output;
+mod patience;
+mod prepare;
 pub(crate) mod step;
+mod task;
+mod user;
 
+pub use ask::{Asked, ask};
 pub use cancel::{Cancel, CancelHandle, cancel};
-pub use contract::Contract;
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;
-pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, StepFailure, run_list};
+pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
+pub use task::{Lists, Script, Stage, Task, limit};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use nix::unistd::{pipe2, read};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::log::ScriptLog;
+use super::log::LogWriter;
 
 /// What the journal gets of a step's output: its end.
 pub(crate) const TAIL_BYTES_MAX: usize = 8 * 1024;
@@ -75,7 +75,7 @@ impl Output {
     }
 
     /// Keeps the first `bytes` bytes of what was read last.
-    pub(crate) async fn keep(&mut self, bytes: usize, log: &mut Option<ScriptLog>) {
+    pub(crate) async fn keep(&mut self, bytes: usize, log: &mut Option<LogWriter>) {
         let piece = self.buffer.get(..bytes).unwrap_or_default();
         let room = LOGGED_BYTES_MAX.saturating_sub(self.bytes);
         self.bytes += bytes as u64;
@@ -91,7 +91,7 @@ impl Output {
 
     /// Takes what the ended step has printed last, and lets go of the pipe. Gives the tail back: bytes that are no
     /// UTF-8 are replaced.
-    pub(crate) async fn finish(mut self, log: &mut Option<ScriptLog>) -> String {
+    pub(crate) async fn finish(mut self, log: &mut Option<LogWriter>) -> String {
         // Without this flag a leftover would one day block on a full pipe. It can only be missing if the kernel
         // refuses fcntl(2) on an open pipe, which it does not.
         let _ = fcntl(&self.writer, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK));

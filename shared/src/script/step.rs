@@ -21,7 +21,7 @@ use crate::process::{self, Process, ProcessGroup};
 
 use super::cancel::Cancel;
 use super::exit::StepExit;
-use super::log::ScriptLog;
+use super::log::LogWriter;
 use super::output::Output;
 
 /// How long a killed process may take to disappear. One in an uninterruptible wait (a dead NFS server) does not.
@@ -55,22 +55,22 @@ pub(crate) struct StepEnd {
     pub(crate) left: Option<ProcessGroup>,
 }
 
+impl StepEnd {
+    pub(crate) fn not_run(why: String) -> StepEnd {
+        StepEnd { exit: StepExit::NotRun(why), duration: Duration::ZERO, tail: String::new(), left: None }
+    }
+}
+
 /// Runs it to its end. Never fails: what goes wrong is the step's exit.
-pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<ScriptLog>, cancel: &mut Cancel) -> StepEnd {
+pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<LogWriter>, cancel: &mut Cancel) -> StepEnd {
     let begun = Instant::now();
-    let not_run = |why: String| StepEnd {
-        exit: StepExit::NotRun(why),
-        duration: begun.elapsed(),
-        tail: String::new(),
-        left: None,
-    };
     let mut output = match Output::new() {
         Ok(output) => output,
-        Err(error) => return not_run(format!("no pipe for its output: {error}")),
+        Err(error) => return StepEnd::not_run(format!("no pipe for its output: {error}")),
     };
     let mut running = match Running::begin(&invocation, &output) {
         Ok(running) => running,
-        Err(why) => return not_run(why),
+        Err(why) => return StepEnd::not_run(why),
     };
     failpoint("script-running");
     let limit = begun + invocation.limit;
@@ -143,7 +143,7 @@ impl Running {
     }
 
     /// TERM to the whole group, then KILL to what is left of it.
-    async fn end(&mut self, kill_after: Duration, output: &mut Output, log: &mut Option<ScriptLog>) {
+    async fn end(&mut self, kill_after: Duration, output: &mut Output, log: &mut Option<LogWriter>) {
         self.signal(Signal::SIGTERM).await;
         // A stopped process sees TERM only when it goes on.
         self.signal(Signal::SIGCONT).await;
@@ -154,7 +154,7 @@ impl Running {
     }
 
     /// Whether child and group were gone by then. Goes on reading: a process that is to end may have to print first.
-    async fn gone_by(&mut self, limit: Instant, output: &mut Output, log: &mut Option<ScriptLog>) -> bool {
+    async fn gone_by(&mut self, limit: Instant, output: &mut Output, log: &mut Option<LogWriter>) -> bool {
         loop {
             if self.collected && self.is_empty().await {
                 return true;

@@ -15,7 +15,7 @@ use crate::decision::{Forced, StopMeans, StopOutcome};
 use crate::failpoint::failpoint;
 use crate::process;
 use crate::script::{
-    Cancel, Contract, Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, StepEvent, run_list,
+    Cancel, Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepEvent, run_list,
 };
 
 use super::condition::remember;
@@ -41,11 +41,11 @@ pub struct StopRun {
     pub log_file: PathBuf,
     /// Between TERM and KILL; also how long a stop list that passed may take to show.
     pub kill_after: Duration,
-    /// The step of the stop list to begin with, from 1.
-    pub from_step: u32,
+    /// Where to begin in the stop list.
+    pub position: Position,
     /// The daemon died while this stop ran.
     pub resumed: bool,
-    /// The step before `from_step` had failed when the daemon died.
+    /// The step before `position` had failed when the daemon died.
     pub failed: Option<Forced>,
     /// No stop list: the ladder at once. For the lower epoch of two actives.
     pub ladder_only: bool,
@@ -61,7 +61,7 @@ pub struct StopRun {
 /// Stops the service and verifies it. Always ends: the steps have limits, and so has everything else.
 pub async fn stop_service(mut run: StopRun) -> StopOutcome {
     run.remember_pid_files().await;
-    let (reason, rest_from) = match run.list().await {
+    let (reason, rest) = match run.list().await {
         Ok(()) => return run.verified(None),
         Err(failed) => failed,
     };
@@ -72,13 +72,14 @@ pub async fn stop_service(mut run: StopRun) -> StopOutcome {
     let tell = Teller(run.events.clone());
     tell.note(format!("ladder: {}", reason.reason)).await;
     Targets::of(&run.service, &run.context).end_processes(run.kill_after, &tell).await;
-    if let Some(from_step) = rest_from {
+    let goes_on = rest.is_some();
+    if let Some(rest) = rest {
         // What the failed step should have done, the ladder did. What comes after it is still to be done.
-        let rest = run.steps(from_step, false, OnStepFailure::GoOn).await;
-        run.context.groups.extend(rest.groups);
+        let outcome = run.steps(rest, false, OnStepFailure::GoOn).await;
+        run.context.groups.extend(outcome.groups);
     }
     let targets = Targets::of(&run.service, &run.context);
-    if rest_from.is_some() {
+    if goes_on {
         targets.end_processes(run.kill_after, &tell).await;
     }
     targets.unmount(&run.context.environment.variables(), &tell).await;
@@ -90,30 +91,32 @@ pub async fn stop_service(mut run: StopRun) -> StopOutcome {
 }
 
 impl StopRun {
-    /// The stop list and a first look. `Err`: why the ladder is needed, and the step of the list that is then next.
-    async fn list(&mut self) -> Result<(), (Forced, Option<u32>)> {
+    /// The stop list and a first look. `Err`: why the ladder is needed, and where the list then goes on.
+    async fn list(&mut self) -> Result<(), (Forced, Option<Position>)> {
         if self.ladder_only {
             let reason = "the ladder was asked for at once".to_owned();
             return Err((Forced { step: 0, reason }, None));
         }
         if let Some(failed) = self.failed.take().filter(|_| !self.after_failed_start) {
-            return Err((failed, Some(self.from_step)));
+            return Err((failed, Some(self.position.clone())));
         }
         let on_step_failure = if self.after_failed_start { OnStepFailure::GoOn } else { OnStepFailure::EndList };
-        let outcome = self.steps(self.from_step, self.resumed, on_step_failure).await;
+        let outcome = self.steps(self.position.clone(), self.resumed, on_step_failure).await;
         self.context.groups.extend(outcome.groups);
+        let ended = outcome.ended;
+        let go_on_at = |step: u32| Some(Position { step, ended: ended.clone() });
         match outcome.end {
             ListEnd::Completed => {}
             ListEnd::Failed(failure) => {
                 let forced = Forced { step: failure.step, reason: failure.reason };
-                return Err((forced, Some(failure.step.saturating_add(1))));
+                return Err((forced, go_on_at(failure.step.saturating_add(1))));
             }
             ListEnd::Cancelled { step } => {
                 let reason = format!("step {step} was cancelled");
-                return Err((Forced { step, reason }, Some(step.saturating_add(1))));
+                return Err((Forced { step, reason }, go_on_at(step.saturating_add(1))));
             }
             ListEnd::NotBegun { step, reason } => {
-                return Err((Forced { step, reason }, Some(step)));
+                return Err((Forced { step, reason }, go_on_at(step)));
             }
         }
         let verification = self.settled(self.kill_after).await;
@@ -124,11 +127,10 @@ impl StopRun {
         Err((Forced { step: 0, reason }, None))
     }
 
-    async fn steps(&self, from_step: u32, resumed: bool, on_step_failure: OnStepFailure) -> ListOutcome {
+    async fn steps(&self, position: Position, resumed: bool, on_step_failure: OnStepFailure) -> ListOutcome {
         let run = ListRun {
-            contract: Contract::ShellLine,
-            steps: self.service.shutdown_scripts.clone(),
-            from_step,
+            stages: self.service.lists.of(self.context.environment.operation).to_vec(),
+            position,
             resumed,
             direction: Direction::Stop,
             on_step_failure,

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use failover_shared::config::Step;
 use failover_shared::decision::{Epoch, Role};
+use failover_shared::script::kind::Action;
 use failover_shared::script::{
-    Cancel, Contract, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, StepEvent, run_list,
+    Cancel, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, Position, StepEvent, Task,
+    run_list,
 };
 use tokio::sync::mpsc;
 
@@ -49,9 +51,11 @@ async fn one(folder: &Path) -> Result<Duration> {
         }
     });
     let run = ListRun {
-        contract: Contract::ShellLine,
-        steps: vec![Step { command: "true".into(), timeout: Duration::from_secs(10) }],
-        from_step: 1,
+        stages: vec![vec![Task::line(
+            Action::Start,
+            &Step { command: "true".into(), timeout: Duration::from_secs(10) },
+        )]],
+        position: Position::first(),
         resumed: false,
         direction: Direction::Start,
         on_step_failure: OnStepFailure::EndList,
@@ -59,7 +63,10 @@ async fn one(folder: &Path) -> Result<Duration> {
             epoch: Epoch(1),
             role: Role::Slave,
             operation: Operation::Takeover,
+            host: "cfg2".into(),
             peer: "cfg1".into(),
+            config_file: "/etc/failover/failover.ron".into(),
+            config_digest: 0,
             reason: "bench".into(),
             extra: BTreeMap::new(),
         },

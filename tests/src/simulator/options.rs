@@ -179,13 +179,13 @@ impl Setup {
 
 /// A lease of four seconds: much happens in a schedule.
 const SHORT_LEASE: LeaseTimes = LeaseTimes {
-    renew_ms: Millis(300),
-    attempt_ms: Millis(200),
-    stop_after_ms: Millis(1_200),
-    scripts_ms: Millis(1_000),
-    kill_ms: Millis(500),
-    watchdog_ms: Millis(800),
-    margin_ms: Millis(500),
+    renew_ms: Millis(500),
+    attempt_ms: Millis(300),
+    stop_after_ms: Millis(1_800),
+    scripts_ms: Millis(800),
+    kill_ms: Millis(400),
+    watchdog_ms: Millis(700),
+    margin_ms: Millis(300),
     drift_permille: 10,
 };
 

@@ -20,7 +20,7 @@ use super::seen::Sight;
 use super::trace::Trace;
 
 /// Between two beats of a host.
-pub const BEAT_EVERY_MS: u64 = 300;
+pub const BEAT_EVERY_MS: u64 = 400;
 
 /// Something that is due.
 #[derive(Debug)]
@@ -307,8 +307,15 @@ impl World {
         let mut out = Vec::new();
         let node = Node::new(policy, host.boot, incarnation, record, held, local, &mut out);
         let name = node.state().name();
-        host.daemon =
-            Some(Daemon { node, incarnation, inbox: Vec::new(), turn_at: u64::MAX, lag_told: lag, echoes: None });
+        host.daemon = Some(Daemon {
+            node,
+            incarnation,
+            inbox: Vec::new(),
+            turn_at: u64::MAX,
+            spins: 0,
+            lag_told: lag,
+            echoes: None,
+        });
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.forgotten_by(index);
         }
@@ -384,19 +391,19 @@ impl World {
         self.rest(index);
     }
 
-    /// The loop sleeps until the core's next deadline.
+    /// The loop sleeps until the core's next deadline. Two that are due at once take two turns, but not for ever.
     fn rest(&mut self, index: usize) {
+        const SPINS_MOST: u32 = 5;
         let now = self.now;
-        let host = &self.hosts[index];
-        let Some(Millis(at)) = host.node().and_then(Node::deadline) else { return };
+        let host = &mut self.hosts[index];
         let local = host.clock.fast_ms(now);
-        let timers = || host.node().map(Node::timers);
-        self.judge.must(Law::Core, at > local, || {
-            format!(
-                "the {} would turn for ever at {local}: a timer is due that does nothing: {:?}",
-                host.role,
-                timers()
-            )
+        let Some(daemon) = &mut host.daemon else { return };
+        let Some(Millis(at)) = daemon.node.deadline() else { return };
+        daemon.spins = if at > local { 0 } else { daemon.spins + 1 };
+        let (spins, timers) = (daemon.spins, || daemon.node.timers());
+        self.judge.must(Law::Core, spins < SPINS_MOST, || {
+            let name = role(index);
+            format!("the {name} would turn for ever at {local}: a timer is due that does nothing: {:?}", timers())
         });
         let at = host.clock.when(at, now).max(now + 1);
         self.plan_turn(index, at);

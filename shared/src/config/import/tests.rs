@@ -60,9 +60,10 @@ fn the_example_of_the_cpms_page_becomes_a_configuration_that_does_what_cpms_did(
     assert_eq!((config.monitor_port, config.monitor_port_slave), (7890, 7891));
     assert_eq!(config.slave.name, "talisker.access.ch");
     assert_eq!(config.proof_of_stop, [Proof::Ack, Proof::Timeout]);
-    let commands: Vec<&str> = config.service.shutdown_scripts.iter().map(|step| step.command.as_str()).collect();
+    let lists = &config.service.lists;
+    let commands: Vec<&str> = lists.giveaway.iter().flatten().map(|step| step.script.name.as_str()).collect();
     assert_eq!(commands, ["./scripts/shutdown_1.sh >/tmp/foo.log 2>/tmp/foo.err", "./scripts/shutdown_2.sh"]);
-    let commands: Vec<&str> = config.service.startup_scripts.iter().map(|step| step.command.as_str()).collect();
+    let commands: Vec<&str> = lists.takeover.iter().flatten().map(|step| step.script.name.as_str()).collect();
     assert_eq!(commands, ["./scripts/foo2.sh", "./scripts/bar.sh"]);
     assert_eq!(config.rcmd.map(|rcmd| rcmd.user).as_deref(), Some("retoh"));
     assert_eq!(config.checks[0].timeout.as_secs(), 60);

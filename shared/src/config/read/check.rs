@@ -8,17 +8,26 @@ use super::super::leaf::{choice, name, number, path, port, socket_address, span,
 use super::super::model::{Check, MailProbe, MailTls, Probe, Step};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
+use super::super::suggest::nearest;
 use super::super::tree::{Kind, Node};
+use crate::script::Script;
+use crate::script::kind::Action;
 
 const CHECKS_MAX: usize = 64;
 /// The rounds that a check looks back on fit one word of bits.
 const ROUNDS_MAX: u32 = 32;
 const FAILS_DEFAULT: u32 = 3;
 
-pub(super) fn checks(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Vec<Check>> {
+/// `resources`: those of the service, if it could be read.
+pub(super) fn checks(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    path: &str,
+    resources: Option<&[Script]>,
+) -> Read<Vec<Check>> {
     let mut seen: Vec<String> = Vec::new();
     reader.list(node, path, (1, CHECKS_MAX), |reader, node, path| {
-        let check = check(reader, node, path)?;
+        let check = check(reader, node, path, resources)?;
         if seen.contains(&check.name) {
             let problem = Problem::at(node.span.clone(), format!("two checks have the name {:?}", check.name));
             reader.problem(problem.help("status, log and journal tell checks apart by their names: give each its own"));
@@ -29,8 +38,8 @@ pub(super) fn checks(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<V
     })
 }
 
-fn check(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Check> {
-    let variant = reader.variant(node, &["Port", "Pop3", "Imap", "Command"])?;
+fn check(reader: &mut Reader<'_>, node: &Node, path: &str, resources: Option<&[Script]>) -> Read<Check> {
+    let variant = reader.variant(node, &["Port", "Pop3", "Imap", "Command", "Resource"])?;
     reader.note(path, node, variant.word);
     let mut fields = reader.variant_fields(&variant, path);
     let name = fields.required(reader, "name", "\"pop3\"", name);
@@ -42,6 +51,9 @@ fn check(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Check> {
         "Port" => fields.required(reader, "port", "110", port).map(|port| Probe::Port { port }),
         "Pop3" => mail(reader, &mut fields, (110, 995)).map(Probe::Pop3),
         "Imap" => mail(reader, &mut fields, (143, 993)).map(Probe::Imap),
+        "Resource" => fields
+            .required(reader, "resource", "\"web\"", |reader, node, path| resource(reader, node, path, resources))
+            .map(|script| Probe::Resource(Box::new(script))),
         _ => fields
             .required(reader, "command", "\"./check_mail.sh\"", text)
             .map(|command| Probe::Command(Step { command, timeout: timeout.unwrap_or(Duration::from_secs(5)) })),
@@ -60,6 +72,26 @@ fn check(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Check> {
     fields.finish(reader);
     let (fails, of) = rounds?;
     Some(Check { name: name?, probe: probe?, every: every?, timeout: timeout?, fails, of })
+}
+
+/// A resource by its name, which can be asked whether it runs.
+fn resource(reader: &mut Reader<'_>, node: &Node, path: &str, known: Option<&[Script]>) -> Read<Script> {
+    let wanted = text(reader, node, path)?;
+    let known = known?;
+    let problem = match known.iter().find(|script| script.name == wanted) {
+        Some(script) if script.contract().can(Action::Monitor) => return Some(script.clone()),
+        Some(_) => Problem::at(node.span.clone(), format!("the resource {wanted:?} cannot be asked whether it runs"))
+            .help("its kind knows no such call, or its entry has no `status`: add that, or check it in another way"),
+        None => {
+            let problem = Problem::at(node.span.clone(), format!("no resource has the name {wanted:?}"));
+            match nearest(&wanted, known.iter().map(|script| script.name.as_str())) {
+                Some(near) => problem.help(format!("did you mean {near:?}?")),
+                None => problem.help("write the name of an entry of `resources` in `service`"),
+            }
+        }
+    };
+    reader.problem(problem);
+    None
 }
 
 /// `fails: (3, of: 5)`, or the same as two keys: `fails: 3, of: 5`.

@@ -11,6 +11,7 @@ mod notify;
 mod pair;
 mod proofs;
 mod rules;
+mod script;
 mod security;
 mod service;
 mod timing;

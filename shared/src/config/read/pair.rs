@@ -29,7 +29,10 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
         pair.required(reader, "service", "(startup_scripts: […], shutdown_scripts: […])", |reader, node, path| {
             service::service(reader, node, path, limits)
         });
-    let checks = pair.required(reader, "checks", "[Port(name: \"pop3\", port: 110)]", check::checks);
+    let resources = service.as_ref().map(|service| service.resources.as_slice());
+    let checks = pair.required(reader, "checks", "[Port(name: \"pop3\", port: 110)]", |reader, node, path| {
+        check::checks(reader, node, path, resources)
+    });
     let balancer =
         pair.or(reader, "balancer", "None", |reader, node, path| balancer::balancer(reader, node, path, limits));
     let notify = pair.or(reader, "notify", "[]", |reader, node, path| notify::notify(reader, node, path, limits));

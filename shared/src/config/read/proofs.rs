@@ -6,7 +6,7 @@ use super::super::fence::FenceDevice;
 use super::super::fields::Fields;
 use super::super::leaf::flag;
 use super::super::model::{Postcondition, Proof, Service, Timing};
-use super::super::outage::stop_limit;
+use super::super::outage::{slowest_stop, stop_limit};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::tree::Node;
@@ -133,15 +133,17 @@ pub(super) fn lease(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing,
     if scripts_ms > 0 && limit > scripts {
         let message =
             format!("the stop may take {}, and a host that lost its lease has {} for it", show(limit), show(scripts));
-        let count = service.shutdown_scripts.len();
-        let rest = limit.saturating_sub(service.shutdown_scripts.iter().map(|step| step.timeout).sum());
+        // The steps of a stage share its time.
+        let count = service.lists.giveaway.len().max(service.lists.giveback.len());
+        let rest = limit.saturating_sub(slowest_stop(service));
         let each = scripts.saturating_sub(rest) / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let shorter = if each.as_secs() >= 1 {
             format!("give the {count} steps of the stop {} each", show(std::time::Duration::from_secs(each.as_secs())))
         } else {
             "give the steps of the stop shorter limits".to_owned()
         };
-        reader.problem(Problem::at(pair.place_within("service", "shutdown_scripts"), message).help(format!(
+        let list = if service.resources.is_empty() { "shutdown_scripts" } else { "resources" };
+        reader.problem(Problem::at(pair.place_within("service", list), message).help(format!(
             "after that the guardian kills what is left, in the middle of a step: {shorter} (`script_timeout`, or \
              `Step(command: …, timeout: …)`; `kill_after` twice and the commands of `stopped_when` count too), or take a \
              longer `profile`"

@@ -1,11 +1,9 @@
 //! Rules that bind several parts of the configuration.
 
-use std::time::Duration;
-
 use super::super::duration::show;
 use super::super::fields::Fields;
 use super::super::model::{Check, Host, Postcondition, Probe, Proof, Service, Timing};
-use super::super::outage::stop_limit;
+use super::super::outage::{slowest_stop, stop_limit};
 use super::super::problem::Problem;
 use super::super::reader::Reader;
 use super::super::tree::Span;
@@ -71,7 +69,7 @@ pub(super) fn proofs(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing
     let limit = stop_limit(timing, service);
     if timing.shutdown_timeout < limit {
         let at = if pair.has("timing") { pair.place_within("timing", "shutdown_timeout") } else { place.clone() };
-        let steps = service.shutdown_scripts.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.timeout));
+        let steps = slowest_stop(service);
         let verify = limit.saturating_sub(steps).saturating_sub(timing.kill_after).saturating_sub(timing.kill_after);
         let sum = format!(
             "the stop may take {}: its steps {} together, `kill_after` {} twice, commands of `stopped_when` {}",
@@ -147,7 +145,7 @@ pub(super) fn ports(
             let asked = match &check.probe {
                 Probe::Port { port } => *port,
                 Probe::Pop3(mail) | Probe::Imap(mail) => mail.port,
-                Probe::Command(_) => continue,
+                Probe::Command(_) | Probe::Resource(_) => continue,
             };
             if asked == port && host.service_address == host.address {
                 let message =

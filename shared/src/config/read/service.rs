@@ -9,9 +9,8 @@ use super::super::model::{OnStopFailure, Postcondition, Service, Step, Timing};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::tree::{Kind, Node};
+use super::script::{Scripts, scripts};
 
-/// Most steps of one script list.
-const STEPS_MAX: usize = 256;
 /// Most post-conditions of a stop, and most watched process names.
 const CONDITIONS_MAX: usize = 64;
 
@@ -36,11 +35,7 @@ impl Default for Limits {
 
 pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits: Limits) -> Read<Service> {
     let mut service = reader.fields(node, path_, "Service")?;
-    let steps = |reader: &mut Reader<'_>, node: &Node, path: &str| {
-        reader.list(node, path, (1, STEPS_MAX), |reader, node, path| step(reader, node, path, limits.script))
-    };
-    let startup_scripts = service.required(reader, "startup_scripts", "[\"./start_1.sh\"]", steps);
-    let shutdown_scripts = service.required(reader, "shutdown_scripts", "[\"./shutdown_1.sh\"]", steps);
+    let scripts = scripts(reader, &mut service, limits.script);
     let stopped_when = service.or(reader, "stopped_when", "[]", |reader, node, path| {
         reader.list(node, path, (0, CONDITIONS_MAX), |reader, node, path| postcondition(reader, node, path, limits))
     });
@@ -58,9 +53,10 @@ pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits:
         reader.list(node, path, (0, CONDITIONS_MAX), process_name)
     });
     service.finish(reader);
+    let Scripts { lists, resources } = scripts?;
     Some(Service {
-        startup_scripts: startup_scripts?,
-        shutdown_scripts: shutdown_scripts?,
+        lists,
+        resources,
         stopped_when: stopped_when?,
         directory: directory?,
         cgroup: cgroup?,

@@ -18,7 +18,8 @@ pub(super) const ALL: [&str; 4] = [MINIMAL, ANNOTATED, ALTEON, LEASE];
 /// Group and key of everything that the code asks for.
 fn schema() -> BTreeSet<(&'static str, &'static str)> {
     let mut asked = BTreeSet::new();
-    for text in [EVERYTHING, SKETCH, MINIMAL, ANNOTATED, ALTEON, LEASE] {
+    let resources = super::scripts::with_resources();
+    for text in [EVERYTHING, &resources, SKETCH, MINIMAL, ANNOTATED, ALTEON, LEASE] {
         let mut reader = Reader::new(Path::new("/etc/failover"), |_| Ok(Vec::new()));
         pair(&mut reader, &scan(text).root.unwrap_or_else(|error| panic!("{}", error.message)));
         asked.extend(reader.asked);

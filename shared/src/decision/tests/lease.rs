@@ -445,6 +445,20 @@ fn every_start_needs_the_claim_whatever_the_proof() {
 }
 
 #[test]
+fn an_acknowledgement_that_was_long_under_way_does_not_cover_a_later_claim_of_the_peer() {
+    let mut leased = standing_by();
+    leased.story.command(move_here()).expect("accepted");
+    leased.story.written(true);
+    leased.claimed(3, Role::Master, MASTER_BOOT);
+    leased.write(Role::Master, Epoch(3), MASTER_BOOT, false, false, STANDARD.terms(1));
+    leased.story.acked(1);
+    leased.serve();
+    leased.pass(1_000);
+    assert!(leased.saw(Rule::ClaimLost) && !leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+    assert_eq!(leased.view.claim.map(|claim| claim.owner), Some(Role::Master));
+}
+
+#[test]
 fn a_claim_that_does_not_come_about_is_given_up_in_time() {
     let mut leased = standing_by();
     leased.story.command(move_here()).expect("accepted");

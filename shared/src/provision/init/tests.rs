@@ -34,7 +34,7 @@ fn the_files_of_a_new_pair_load_on_both_hosts() {
     let config = loaded.config;
     assert_eq!(config.proof_of_stop, [Proof::Ack, Proof::Operator]);
     assert_eq!(config.master.heartbeat.len(), 2);
-    assert_eq!(config.service.shutdown_scripts[0].command, "./a.sh >/tmp/a \"b\"");
+    assert_eq!(config.service.lists.giveaway[0][0].script.name, "./a.sh >/tmp/a \"b\"");
     assert!(matches!(config.checks[0].probe, Probe::Pop3(_)) && matches!(config.checks[1].probe, Probe::Imap(_)));
     load_pair_key(&config.security.key_file).unwrap();
     for host in [&config.master, &config.slave] {

@@ -56,7 +56,7 @@ async fn a_list_that_goes_on_after_a_failure_runs_every_step_and_names_the_faile
 async fn a_list_resumes_at_its_step() {
     let bench = Bench::new();
     let (mut run, seen) = bench.list(&["echo one >>order", "echo two >>order", "echo three >>order"]);
-    run.from_step = 2;
+    run.position = Position::at(2);
     let seen = watch(run, seen, Cancel::never()).await;
     assert_eq!(seen.outcome.end, ListEnd::Completed);
     assert_eq!(bench.text("order"), "two\nthree\n");

@@ -1,6 +1,7 @@
 //! What the tests of lists and steps share.
 
 mod list;
+mod stage;
 mod step;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use super::kind::Action;
 use super::*;
 use crate::config::Step;
 use crate::decision::{Epoch, Role};
@@ -43,19 +45,21 @@ impl Bench {
 
     fn list(&self, commands: &[&str]) -> (ListRun, mpsc::Receiver<StepEvent>) {
         let (events, seen) = mpsc::channel(4);
-        let steps = commands.iter().map(|command| line(command, Duration::from_secs(20))).collect();
+        let stages = commands.iter().map(|command| vec![line(command, Duration::from_secs(20))]).collect();
         let environment = Environment {
             epoch: Epoch(7),
             role: Role::Slave,
             operation: Operation::Takeover,
+            host: "cfg2".to_owned(),
             peer: "cfg1".to_owned(),
+            config_file: "/etc/failover/failover.ron".into(),
+            config_digest: 0xABC,
             reason: "the peer\nis silent".to_owned(),
             extra: BTreeMap::new(),
         };
         let run = ListRun {
-            contract: Contract::ShellLine,
-            steps,
-            from_step: 1,
+            stages,
+            position: Position::first(),
             resumed: false,
             direction: Direction::Start,
             on_step_failure: OnStepFailure::EndList,
@@ -76,8 +80,8 @@ impl Bench {
     }
 }
 
-fn line(command: &str, timeout: Duration) -> Step {
-    Step { command: command.to_owned(), timeout }
+fn line(command: &str, timeout: Duration) -> Task {
+    Task::line(Action::Start, &Step { command: command.to_owned(), timeout })
 }
 
 /// Runs the list, opens every gate, and ends the test instead of hanging it.
@@ -91,10 +95,21 @@ async fn watch(run: ListRun, mut seen: mpsc::Receiver<StepEvent>, cancel: Cancel
                     let (gate, _) = StepGate::new();
                     events.push(StepEvent::Before { index, of, command, gate });
                 }
-                StepEvent::After { index, of, exit, passed, duration, tail, left, gate } => {
+                StepEvent::After { index, of, command, exit, passed, said, duration, tail, left, gate } => {
                     gate.open();
                     let (gate, _) = StepGate::new();
-                    events.push(StepEvent::After { index, of, exit, passed, duration, tail, left, gate });
+                    events.push(StepEvent::After {
+                        index,
+                        of,
+                        command,
+                        exit,
+                        passed,
+                        said,
+                        duration,
+                        tail,
+                        left,
+                        gate,
+                    });
                 }
                 note @ StepEvent::Note { .. } => events.push(note),
             }

@@ -10,7 +10,7 @@ async fn a_step_gets_the_defined_environment_and_nothing_else() {
     let printed = seen.tail(1);
     let names: Vec<&str> = printed.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     // PWD is the shell's own.
-    let wanted = "FAILOVER_EPOCH FAILOVER_OPERATION FAILOVER_PEER FAILOVER_REASON FAILOVER_ROLE FAILOVER_SCRIPT_LOG \
+    let wanted = "FAILOVER_CONFIG FAILOVER_CONFIG_DIGEST FAILOVER_EPOCH FAILOVER_HOST FAILOVER_OPERATION FAILOVER_PEER FAILOVER_REASON FAILOVER_ROLE FAILOVER_SCRIPT_LOG \
                   FAILOVER_STEP HOME LANG PATH PWD";
     assert_eq!(names.join(" "), wanted, "{printed}");
     for line in ["FAILOVER_EPOCH=7", "FAILOVER_ROLE=slave", "FAILOVER_OPERATION=takeover", "FAILOVER_PEER=cfg1"] {
@@ -39,7 +39,7 @@ async fn a_step_past_its_limit_is_ended_with_its_children_even_if_they_ignore_te
     let bench = Bench::new();
     let line = "trap '' TERM; sleep 60 & echo $! >child; sh -c 'echo $$ >grandchild; while :; do sleep 1; done'";
     let (mut run, seen) = bench.list(&[line, "echo reached >>reached"]);
-    run.steps[0].timeout = Duration::from_millis(300);
+    run.stages[0] = vec![super::line(&run.stages[0][0].script.name, Duration::from_millis(300))];
     let seen = watch(run, seen, Cancel::never()).await;
     assert_eq!(seen.exit(1), StepExit::TimedOut(Duration::from_millis(300)));
     let ListEnd::Failed(failure) = &seen.outcome.end else { panic!("{:?}", seen.outcome) };
@@ -52,7 +52,7 @@ async fn a_step_past_its_limit_is_ended_with_its_children_even_if_they_ignore_te
 async fn a_step_past_its_limit_may_end_cleanly_on_term() {
     let bench = Bench::new();
     let (mut run, seen) = bench.list(&["trap 'echo clean; exit 0' TERM; sleep 60 & wait"]);
-    run.steps[0].timeout = Duration::from_millis(300);
+    run.stages[0] = vec![super::line(&run.stages[0][0].script.name, Duration::from_millis(300))];
     run.kill_after = Duration::from_secs(10);
     let seen = watch(run, seen, Cancel::never()).await;
     assert_eq!(seen.exit(1), StepExit::TimedOut(Duration::from_millis(300)));

@@ -19,7 +19,8 @@ use super::*;
 use crate::config::{OnStopFailure, Postcondition, Service, Step};
 use crate::decision::{Epoch, Presence, Role, StopMeans, StopOutcome};
 use crate::process;
-use crate::script::{Environment, ListLock, Operation, StepEvent, cgroup};
+use crate::script::kind::Action;
+use crate::script::{Environment, ListLock, Lists, Operation, Position, StepEvent, Task, cgroup};
 
 /// A folder in which a service lives: a copy of `sleep` under a name of its own, so that no other test's processes are
 /// meant by it.
@@ -70,8 +71,8 @@ impl Bench {
 
     fn service(&self, stop: &[&str], stopped_when: Vec<Postcondition>) -> Service {
         Service {
-            startup_scripts: Vec::new(),
-            shutdown_scripts: stop.iter().map(|line| step(line)).collect(),
+            lists: stop_list(stop.iter().map(|line| step(line))),
+            resources: Vec::new(),
             stopped_when,
             directory: self.folder.path().to_owned(),
             cgroup: None,
@@ -92,7 +93,7 @@ impl Bench {
             context: context(),
             log_file: self.path("script_test.log"),
             kill_after: Duration::from_millis(300),
-            from_step: 1,
+            position: Position::first(),
             resumed: false,
             failed: None,
             ladder_only: false,
@@ -134,12 +135,19 @@ fn step(line: &str) -> Step {
     Step { command: line.to_owned(), timeout: Duration::from_secs(20) }
 }
 
+fn stop_list(steps: impl Iterator<Item = Step>) -> Lists {
+    Lists::same(Vec::new(), steps.map(|step| vec![Task::line(Action::Stop, &step)]).collect())
+}
+
 fn context() -> StopContext {
     StopContext::new(Environment {
         epoch: Epoch(7),
         role: Role::Master,
         operation: Operation::Giveaway,
+        host: "cfg1".to_owned(),
         peer: "cfg2".to_owned(),
+        config_file: "/etc/failover/failover.ron".into(),
+        config_digest: 0xABC,
         reason: "test".to_owned(),
         extra: BTreeMap::new(),
     })

@@ -49,7 +49,8 @@ async fn a_stop_step_that_hangs_is_ended_and_the_steps_after_it_still_run() {
     let mut bench = Bench::new("ha");
     bench.start();
     let mut service = bench.service(&["sleep 60", "echo two >>order"], vec![bench.no_process()]);
-    service.shutdown_scripts[0].timeout = Duration::from_millis(200);
+    let hangs = Step { command: "sleep 60".to_owned(), timeout: Duration::from_millis(200) };
+    service.lists = stop_list([hangs, step("echo two >>order")].into_iter());
     let (outcome, _) = bench.stop(service).await;
     let (step, reason) = forced(&outcome);
     assert_eq!(step, 1);

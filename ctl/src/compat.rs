@@ -1,0 +1,96 @@
+//! `failoverctl compat`: what scripts of older systems expect to find. `install` lays it out; the other subcommands are
+//! what the small wrappers there call.
+
+mod install;
+mod killall;
+mod pieces;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use failover_shared::config::load;
+use failover_shared::host;
+use failover_shared::script::kind::failsafe1::{Found, checksum, look_up};
+
+use crate::exit::Exit;
+use crate::out::Out;
+
+/// `compat` and what of it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Lay out what scripts of FailSafe and Cluster Manager expect of their old system; no file is ever overwritten
+    Install {
+        /// Below which folder: / on a real host
+        #[arg(long, value_name = "DIR")]
+        root: PathBuf,
+    },
+    /// Answer a path of FailSafe 1's ha.conf from the configuration: ha_cfginfo
+    #[command(hide = true)]
+    Cfginfo {
+        /// As named, named#1#server-node
+        path: String,
+    },
+    /// Print the checksum of the configuration's file as it is now: $CFG_SUM
+    #[command(hide = true)]
+    Cfgsum,
+    /// killall as IRIS has it: [-v] [-k SECONDS] [-SIGNAL] NAME…
+    #[command(hide = true)]
+    Killall {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+pub(crate) async fn run(config: &Path, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    match &arguments.command {
+        Command::Install { root } => install::run(root, out),
+        Command::Cfginfo { path } => cfginfo(config, path, out),
+        Command::Cfgsum => cfgsum(config, out),
+        Command::Killall { words } => killall::run(words).await,
+    }
+}
+
+/// Prints names or the value, one a line. Exit 1, which scripts ask for by number, whenever there is no answer.
+fn cfginfo(config: &Path, path: &str, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    let answered = load(config)
+        .map_err(|problems| format!("the configuration is not usable: {}", problems.render(false)))
+        .and_then(|loaded| {
+            let own = host::name().map_err(|error| format!("this host's name is not known: {error}"))?;
+            look_up(&loaded.config, &own, path)
+                .ok_or_else(|| format!("{path:?} is not configured in {}", config.display()))
+        });
+    match answered {
+        Ok(Found::Names(names)) => names.into_iter().try_for_each(|name| out.line(name))?,
+        Ok(Found::Value(value)) => out.line(value)?,
+        Err(why) => {
+            // Whoever does not listen misses a line and nothing else.
+            let _ = writeln!(std::io::stderr(), "ha_cfginfo: {why}");
+            return Ok(Exit::Warning);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Never prints nothing: scripts compare with `[ $ARGUMENT != $CHKSUM ]`, and an empty word there is an error of the
+/// shell that they take for "equal".
+fn cfgsum(config: &Path, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    match load(config) {
+        Ok(loaded) => {
+            out.line(checksum(loaded.digest))?;
+            Ok(Exit::Ok)
+        }
+        Err(problems) => {
+            out.line("unreadable")?;
+            bail!("ha_cfgsum: the configuration is not usable: {}", problems.render(false))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is laid out, file by file. A further old system adds its entries here.
+
+use std::path::Path;
+
+/// Something that scripts expect at a fixed place.
+pub(super) struct Piece {
+    /// Where, below the root.
+    pub(super) path: &'static str,
+    pub(super) what: What,
+}
+
+/// What it is.
+pub(super) enum What {
+    /// A folder.
+    Folder,
+    /// A file that scripts source or copy.
+    Text(String),
+    /// A program.
+    Program(String),
+    /// Another name for a file of the host.
+    Link(&'static str),
+}
+
+/// Everything, in the order in which it is made. `program` is failoverctl, in full.
+pub(super) fn pieces(program: &Path) -> Vec<Piece> {
+    let quoted = format!("'{}'", program.to_string_lossy().replace('\'', r"'\''"));
+    let wrapper = |words: &str| What::Program(format!("#!/bin/sh\nexec {quoted} compat {words} \"$@\"\n"));
+    let piece = |path, what| Piece { path, what };
+    vec![
+        piece("/sbin/sh", What::Link("/bin/sh")),
+        piece("/sbin/killall", What::Program(killall(&quoted))),
+        piece("/var/ha/actions", What::Folder),
+        piece("/var/ha/resources", What::Folder),
+        piece("/var/ha/logs", What::Folder),
+        piece("/usr/lib/failsafe", What::Folder),
+        piece("/usr/lib/failsafe/ha_cfginfo", wrapper("cfginfo")),
+        piece("/usr/lib/failsafe/ha_cfgsum", wrapper("cfgsum")),
+        piece("/usr/lib/failsafe/ha_logger", What::Program(LOGGER.to_owned())),
+        piece("/var/ha/actions/common.vars", What::Text(COMMON_VARS.to_owned())),
+        piece("/var/ha/resources/appclass", What::Program(TEMPLATE.to_owned())),
+        piece("/usr/lib/clumanager", What::Folder),
+    ]
+}
+
+/// Only `-k` is IRIS's alone; everything else goes to the host's own killall(1), whose default signal, unlike that of
+/// IRIS, is TERM: a person who types `killall NAME` here must not be surprised by this file's being found first.
+fn killall(quoted: &str) -> String {
+    format!(
+        "#!/bin/sh\n\
+         # killall -k SECONDS, as IRIS has it; all else is for the host's own killall.\n\
+         case \" $*\" in\n\
+         *' -k'*) ;;\n\
+         *) [ -x /usr/bin/killall ] && exec /usr/bin/killall \"$@\" ;;\n\
+         esac\n\
+         exec {quoted} compat killall -- \"$@\"\n"
+    )
+}
+
+/// Messages go to the step's own output, so to journal and script log, and to syslog where there is one.
+const LOGGER: &str = "#!/bin/sh\n\
+                      # ${LOGGER} of failover scripts.\n\
+                      echo \"$*\" >&2\n\
+                      logger -t failsafe -- \"$*\" >/dev/null 2>&1 </dev/null\n\
+                      exit 0\n";
+
+const COMMON_VARS: &str = include_str!("common.vars");
+
+/// Where authors of FailSafe 1 begin; also our own example of that kind.
+const TEMPLATE: &str = include_str!("../../../scripts/examples/failsafe1.sh");

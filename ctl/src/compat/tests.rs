@@ -1,0 +1,65 @@
+//! What is laid out, and that scripts written by the contract run on it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use super::install;
+use crate::exit::Exit;
+use crate::out::Out;
+
+fn installed(root: &Path) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    assert_eq!(install::run(root, &mut Out::plain(&mut text))?, Exit::Ok);
+    Ok(String::from_utf8(text)?)
+}
+
+#[test]
+fn everything_that_failover_scripts_expect_is_laid_out() {
+    let folder = tempfile::tempdir().unwrap();
+    installed(folder.path()).unwrap();
+    for place in ["var/ha/actions", "var/ha/resources", "var/ha/logs", "usr/lib/failsafe", "usr/lib/clumanager"] {
+        assert!(folder.path().join(place).is_dir(), "{place}");
+    }
+    assert_eq!(fs::read_link(folder.path().join("sbin/sh")).unwrap(), Path::new("/bin/sh"));
+    for program in
+        ["sbin/killall", "usr/lib/failsafe/ha_cfginfo", "usr/lib/failsafe/ha_cfgsum", "var/ha/resources/appclass"]
+    {
+        let mode = fs::metadata(folder.path().join(program)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{program}");
+    }
+    let vars = fs::read_to_string(folder.path().join("var/ha/actions/common.vars")).unwrap();
+    for name in ["LOGGER", "TESTING", "CFG_INFO", "CFG_SEP", "CFG_SUM", "T_SERVER", "T_BACKUP", "HA_DIR"] {
+        assert!(vars.lines().any(|line| line.starts_with(&format!("{name}="))), "{name} is not set");
+    }
+}
+
+#[test]
+fn nothing_that_is_there_is_overwritten_and_a_second_run_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("sbin")).unwrap();
+    fs::write(folder.path().join("sbin/killall"), "mine").unwrap();
+    // A dangling link is something too.
+    symlink("/nonexistent", folder.path().join("sbin/sh")).unwrap();
+    let first = installed(folder.path()).unwrap();
+    assert!(first.lines().any(|line| line.starts_with("kept") && line.ends_with("/sbin/killall")), "{first}");
+    let second = installed(folder.path()).unwrap();
+    assert!(!second.lines().any(|line| line.starts_with("made")), "{second}");
+    assert_eq!(fs::read_to_string(folder.path().join("sbin/killall")).unwrap(), "mine");
+    assert_eq!(fs::read_link(folder.path().join("sbin/sh")).unwrap(), Path::new("/nonexistent"));
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_root_is_not_followed() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    symlink(other.path(), folder.path().join("sbin")).unwrap();
+    let refusal = installed(folder.path()).unwrap_err().to_string();
+    assert!(refusal.contains("which is not below"), "{refusal}");
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    // A link that stays inside is how Debian has it.
+    fs::remove_file(folder.path().join("sbin")).unwrap();
+    fs::create_dir_all(folder.path().join("usr/sbin")).unwrap();
+    symlink("usr/sbin", folder.path().join("sbin")).unwrap();
+    installed(folder.path()).unwrap();
+    assert!(folder.path().join("usr/sbin/killall").exists());
+}

@@ -1,0 +1,178 @@
+//! The kinds of script, each by its own contract: how it is called, and what its exits mean.
+//!
+//! Everything else (order, stages, limits, users, groups, output, journal, resuming) is the same for all of them. A
+//! further kind is one file here with a type that implements [`Kind`], its `mod` and `pub use` lines below, and its
+//! line in `kinds!`. What the tests then ask for: the kind once in `EVERYTHING` of `config/tests.rs`, its keys in
+//! `docs/config.md`, its items with their tests in `docs/scripts.md`.
+
+pub mod failsafe1;
+mod plain;
+mod program;
+mod shell_line;
+
+pub use failsafe1::FailSafe1;
+pub use plain::Plain;
+pub use program::Program;
+pub use shell_line::ShellLine;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::environment::{Environment, Operation};
+use super::exit::StepExit;
+use crate::config::{Fields, Read, Reader};
+
+/// What a script is asked to do. Which word of its contract that is, its kind knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Action {
+    /// Start it on this host.
+    Start,
+    /// Stop it on this host.
+    Stop,
+    /// Say whether it runs and answers.
+    Monitor,
+    /// Start it again on this host, after it failed here.
+    Restart,
+    /// Say that it does not run here, before it is started anywhere.
+    Exclusive,
+}
+
+/// Where an entry stands in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a list: it is only ever asked this.
+    List(Action),
+    /// Among the resources: it starts and stops, and whatever else its kind can.
+    Resource,
+}
+
+/// One call of a script.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// What is asked.
+    pub action: Action,
+    /// The entry's name.
+    pub name: &'a str,
+    /// Where it runs; relative paths start here.
+    pub directory: &'a Path,
+    /// What it is part of. Outside of a move, the operation is the one that starts the service on this host.
+    pub environment: &'a Environment,
+}
+
+/// What the end of a call says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// In one word.
+    pub outcome: Outcome,
+    /// As a sentence without a subject: "exited 2: the configuration file is wrong".
+    pub said: String,
+}
+
+/// What the end of a call says, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it was asked; a monitor: it runs and answers.
+    Passed,
+    /// A monitor's answer: it does not run here, and nothing is wrong with that.
+    NotRunning,
+    /// Anything else.
+    Failed,
+}
+
+impl Answer {
+    /// What most contracts say: good if it exited 0.
+    #[must_use]
+    pub fn zero_is_good(exit: &StepExit) -> Answer {
+        let outcome = if *exit == StepExit::Code(0) { Outcome::Passed } else { Outcome::Failed };
+        Answer { outcome, said: exit.to_string() }
+    }
+
+    /// Whether it did what it was asked.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.outcome == Outcome::Passed
+    }
+}
+
+/// The contract of one kind.
+pub(crate) trait Kind {
+    /// Reads the keys of its own. `name`, `timeout` and `run_as` belong to every entry and are read for it.
+    fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, place: Place) -> Read<Self>
+    where
+        Self: Sized;
+
+    /// What an entry is called that has no `name`.
+    fn name(&self) -> String;
+
+    /// The call as journal and status show it: as a person would type it, as far as that can be said in one line.
+    fn title(&self, action: Action, operation: Operation) -> String;
+
+    /// Whether its contract knows this.
+    fn can(&self, action: Action) -> bool;
+
+    /// What is to be run.
+    ///
+    /// # Errors
+    /// Why it cannot be called, as a sentence.
+    fn program(&self, call: &Call<'_>) -> Result<Program, String>;
+
+    /// What the end of a call says.
+    fn answer(&self, action: Action, exit: &StepExit) -> Answer {
+        let _ = action;
+        Answer::zero_is_good(exit)
+    }
+
+    /// Its contract's own limit, where it has one. What the entry says goes before it, `script_timeout` behind it.
+    fn limit(&self, action: Action) -> Option<Duration> {
+        let _ = action;
+        None
+    }
+
+    /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
+    /// time, by readiness: looks at files, runs nothing.
+    fn missing(&self, directory: &Path) -> Vec<String>;
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $word:ident($contract:ident),)+) => {
+        /// A script of any kind, by its word in the configuration.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        pub enum AnyKind {
+            $($(#[$doc])+ $word($contract),)+
+        }
+
+        impl AnyKind {
+            pub(crate) const WORDS: &'static [&'static str] = &[$(stringify!($word)),+];
+
+            pub(crate) fn read(
+                word: &str,
+                reader: &mut Reader<'_>,
+                fields: &mut Fields<'_>,
+                place: Place,
+            ) -> Read<AnyKind> {
+                match word {
+                    $(stringify!($word) => $contract::read(reader, fields, place).map(AnyKind::$word),)+
+                    _ => None,
+                }
+            }
+
+            /// Its contract.
+            pub(crate) fn contract(&self) -> &dyn Kind {
+                match self {
+                    $(AnyKind::$word(contract) => contract,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A line for the shell, as CPMS had it.
+    Step(ShellLine),
+    /// A program and its arguments.
+    Plain(Plain),
+    /// A failover script of IRIS FailSafe 1.
+    FailSafe1(FailSafe1),
+}
