@@ -9,6 +9,7 @@ pub mod etcd;
 pub mod judge;
 pub mod keys;
 pub mod lab;
+pub mod model;
 pub mod pair;
 pub mod program;
 pub mod simulator;

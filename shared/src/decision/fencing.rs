@@ -84,14 +84,14 @@ impl Node {
         result: Result<String, String>,
         out: &mut Vec<Action>,
     ) {
-        if self.fencing.under_way.take_if(|(expected, _)| *expected == operation).is_none() {
-            return;
-        }
+        let Some((_, began)) = self.fencing.under_way.take_if(|(expected, _)| *expected == operation) else { return };
         let device = match result {
             Ok(device) => device,
             Err(why) => return self.fence_failed(now, &why, out),
         };
         self.fencing.done_at = Some(now);
+        // One that waited here while this daemon stood still is history: the peer may have booted and serve again.
+        let is_fresh = now.since(began) < self.policy.fence_limit_ms;
         // Zero where no beat was ever heard: then no later beat can be told to be of a new kernel start.
         self.record.fenced = Some(self.peer.beat.as_ref().map_or(BootId(0), |beat| beat.boot));
         let attempt: Option<Attempt> = match &self.state {
@@ -101,6 +101,10 @@ impl Node {
             _ => None,
         };
         match attempt {
+            Some(_) if !is_fresh => {
+                self.persist(self.record.phase.clone(), out);
+                self.fence_failed(now, "its answer came too late to be a proof", out);
+            }
             Some(attempt) => self.claim(now, attempt, Proof::Fence { device }, Rule::ProofFence, out),
             // Decided otherwise meanwhile; that it was fenced must be known all the same.
             None => {

@@ -371,7 +371,7 @@ impl Node {
     }
 
     fn refused_timer(&self, each: &mut dyn FnMut(Timer, Millis)) {
-        if self.withheld == Some(Rule::WithheldRefused) {
+        if self.withheld == Some(Rule::WithheldRefused) && self.refused_until > self.arbitration.judged_at {
             each(Timer::RefusedPause, self.refused_until);
         }
     }
