@@ -1,6 +1,7 @@
 //! The operator's command of a failover pair, the same on both hosts. It asks the daemon of its host over a unix socket
 //! and prints what it says; it decides nothing itself.
 
+mod arbiter_init;
 mod check;
 mod compat;
 mod daemon;
@@ -92,6 +93,8 @@ enum Command {
     Init(init::Arguments),
     /// Translate a configuration of CPMS (failover_config.txt); it is read, never run
     Import(import::Arguments),
+    /// Make a folder on shared storage the pair's lease store; once, on one host
+    ArbiterInit(arbiter_init::Arguments),
     /// Every value in force, the longest outage for each fault, and what this host lacks
     Check(check::Arguments),
     /// Give scripts of FailSafe and Cluster Manager what they expect of their old system
@@ -158,6 +161,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
         Command::Compat(flags) => compat::run(config, flags, out).await,
+        Command::ArbiterInit(flags) => arbiter_init::run(config, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,
         Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,
