@@ -8,6 +8,7 @@ use super::contend::Holder;
 use super::event::Sight;
 use super::node::Node;
 use super::peer::{Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase};
 use super::rule::Rule;
@@ -25,6 +26,10 @@ impl Node {
         }
         let Some(beat) = self.heard() else { return };
         let evidence = match (beat.duty, beat.verdict) {
+            (Duty::Active, Verdict::Passed) if planted(Bug::ComesHomeByItself) && self.policy.role == Role::Master => {
+                let by = || alloc::string::String::from("nobody");
+                Some((Evidence::Command { by: by(), reason: by() }, Rule::DemandCommand))
+            }
             (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
             (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(now),
             (Duty::Standby, _) => return self.consider_idle_pair(now, out),
@@ -190,15 +195,15 @@ impl Node {
         let commanded = matches!(evidence, Evidence::Command { .. } | Evidence::RollBack);
         let peer_maintenance = self.peer.beat.as_ref().is_some_and(|beat| beat.maintenance);
         let digest = self.peer.beat.as_ref().map(|beat| beat.digest).or_else(|| self.slot_digest());
-        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest);
+        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest) && !planted(Bug::DigestIgnored);
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),
             (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
             (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
-            (automatic && self.locked(), Rule::WithheldHoldDown),
-            (!self.is_ready(), Rule::WithheldNotReady),
+            (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),
+            (!self.is_ready() && !planted(Bug::DemandsUnready), Rule::WithheldNotReady),
             (!commanded && now < self.refused_until, Rule::WithheldRefused),
             (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
             (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),

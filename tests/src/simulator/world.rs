@@ -420,6 +420,9 @@ impl World {
         let local = Millis(host.clock.fast_ms(now));
         let Some(daemon) = &mut host.daemon else { return };
         let before = Before::of(&daemon.node);
+        let slow = Millis(local.0.saturating_sub(host.clock.lag_ms(now)));
+        self.judge.hears(&self.hosts[index], local, slow, &event);
+        let Some(daemon) = &mut self.hosts[index].daemon else { return };
         let mut out = std::mem::take(&mut self.actions);
         if Judge::is_stale(before, told) {
             // Time alone may call for a step of its own.
