@@ -230,7 +230,19 @@ pub enum Probe {
     /// A command exits 0.
     Command(Step),
     /// A resource of this host says that it runs, by its own contract.
-    Resource(Box<Script>),
+    Resource(Box<ResourceProbe>),
+}
+
+/// What a look at a resource needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResourceProbe {
+    /// The resource.
+    pub script: Script,
+    /// How often it is restarted on the same host before its failure counts. A restart that is longer ago than
+    /// `hold_down` is forgotten.
+    pub restarts: u32,
+    /// How long after a start or a restart it is first asked.
+    pub start_delay: Duration,
 }
 
 /// What a mail check needs.

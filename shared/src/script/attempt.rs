@@ -86,7 +86,7 @@ impl Attempt<'_> {
             list.events.send(before).await.is_ok() && opened.await.is_ok()
         };
         let patience = match list.direction {
-            Direction::Start => START_WAITS_FOR_JOURNAL,
+            Direction::Start | Direction::Restart => START_WAITS_FOR_JOURNAL,
             Direction::Stop => STOP_WAITS_FOR_JOURNAL,
         };
         let confirmed = tokio::select! {
@@ -95,7 +95,7 @@ impl Attempt<'_> {
         };
         match (confirmed, list.direction) {
             (true, _) => Ok(()),
-            (false, Direction::Start) => Err(ListEnd::NotBegun {
+            (false, Direction::Start | Direction::Restart) => Err(ListEnd::NotBegun {
                 step: index,
                 reason: "its journal entry could not be made durable, and a start needs that: see the disk that holds \
                          the journal"

@@ -26,6 +26,8 @@ use crate::process::ProcessGroup;
 pub enum Direction {
     /// Starts the service: gated by the journal, inside the control group.
     Start,
+    /// Starts a part of it again while it runs: as a start.
+    Restart,
     /// Stops it: the journal is asked, but cannot hold it up.
     Stop,
 }
@@ -176,7 +178,7 @@ impl ListRun {
             && let Err((step, reason)) = self.end_interrupted_steps().await
         {
             match self.direction {
-                Direction::Start => return ListOutcome::new(ListEnd::NotBegun { step, reason }),
+                Direction::Start | Direction::Restart => return ListOutcome::new(ListEnd::NotBegun { step, reason }),
                 Direction::Stop => self.note(reason).await,
             }
         }
@@ -240,7 +242,7 @@ impl ListRun {
     }
 
     async fn usable_cgroup(&self) -> Option<&Path> {
-        let folder = self.cgroup.as_deref().filter(|_| self.direction == Direction::Start)?;
+        let folder = self.cgroup.as_deref().filter(|_| self.direction != Direction::Stop)?;
         match cgroup::make(folder) {
             Ok(()) => Some(folder),
             Err(error) => {

@@ -11,6 +11,7 @@ pub mod cgroup;
 mod environment;
 mod event;
 mod exit;
+mod group;
 mod interrupted;
 pub mod kind;
 mod list;
@@ -26,6 +27,7 @@ pub use cancel::{Cancel, CancelHandle, cancel};
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;
+pub use group::{Group, GroupState, look_at_group};
 pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
 pub use task::{Lists, Script, Stage, Task, limit};
 

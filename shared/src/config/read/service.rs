@@ -43,10 +43,12 @@ pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits:
     let shown = format!("{:?}", base.display().to_string());
     let directory = service.or_value(reader, "directory", Some(base), &shown, path);
     let cgroup = service.optional(reader, "cgroup", control_group);
-    let on_stop_failure = service.or(
+    let usual = scripts.as_ref().map_or(OnStopFailure::Force, Scripts::on_stop_failure);
+    let on_stop_failure = service.or_value(
         reader,
         "on_stop_failure",
-        "Force",
+        Some(usual),
+        &format!("{usual:?}"),
         choice(&[("Force", OnStopFailure::Force), ("AskOperator", OnStopFailure::AskOperator)]),
     );
     let watch_processes = service.or(reader, "watch_processes", "[]", |reader, node, path| {
