@@ -17,3 +17,5 @@ for name in "${BINARIES[@]}"; do
   rm "$target/debug/$name"
 done
 cargo build --locked --workspace --bins
+# Daemons look for their guardian beside themselves. It has no kill points.
+cp --remove-destination "$target/debug/failover-guardian" "$target/failpoints/failover-guardian"

@@ -16,7 +16,7 @@ check_crates() {
     function known(expression,    parts, count, i, n, choices, k, found) {
       gsub(/[()]/, "", expression)
       # An old way to write OR.
-      gsub(/\//, " OR ", expression)
+      gsub(/ *\/ */, " OR ", expression)
       count = split(expression, parts, / AND /)
       for (i = 1; i <= count; i++) {
         n = split(parts[i], choices, / OR /)
@@ -48,7 +48,7 @@ self_test() {
     'some v1.0.0|MIT AND GPL-2.0-only' 'some v1.0.0|LGPL-2.1/GPL-3.0'; do
     if echo "$line" | check_crates >/dev/null; then echo "self-test: this was let through: $line" >&2; exit 1; fi
   done
-  for line in 'some v1.0.0|(MIT OR GPL-3.0) AND Unicode-3.0' 'spring v1.0.0|MIT/Apache-2.0' \
+  for line in 'some v1.0.0|(MIT OR GPL-3.0) AND Unicode-3.0' 'spring v1.0.0|MIT/Apache-2.0' 'fnv v1.0.0|Apache-2.0 / MIT' \
     'some v1.0.0|Apache-2.0 WITH LLVM-exception OR GPL-3.0'; do
     echo "$line" | check_crates
   done

@@ -14,7 +14,7 @@ if [ -n "${CI:-}" ]; then export CARGO_INCREMENTAL=0; fi
 readonly PACKAGES=(
   gcc libc6-dev pkg-config libssl-dev
   dovecot-core dovecot-pop3d dovecot-imapd dovecot-lmtpd haproxy nftables iproute2 util-linux procps
-  openssh-server openssh-client shellcheck
+  openssh-server openssh-client shellcheck fence-agents
 )
 readonly POLICY=/usr/sbin/policy-rc.d
 

@@ -7,9 +7,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use failover_shared::config::{
-    self, Config, FaultOutage, Finding, Loaded, Origin, Severity, check_files, show_duration, worst_case,
+    self, Config, FaultOutage, Finding, Loaded, Origin, Severity, check_files, check_machine, show_duration, worst_case,
 };
 use failover_shared::decision::Role;
+use failover_shared::fence::{DeviceStatus, Fence, Power, check_agents};
+use failover_shared::telemetry::chain;
 
 use self::autostart::AutoStart;
 use crate::exit::Exit;
@@ -27,12 +29,20 @@ pub(crate) struct Arguments {
     /// Leave out the list of all values
     #[arg(long)]
     brief: bool,
-    /// Look for what starts the service at boot below this folder, not below /
+    /// Ask each fence device for the state of both hosts
+    #[arg(long)]
+    fence_status: bool,
+    /// Look at the machine and at what starts the service at boot below this folder, not below /
     #[arg(long, default_value = "/", hide = true)]
     root: PathBuf,
 }
 
-pub(crate) fn run(config: &Path, role: Option<Role>, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    config: &Path,
+    role: Option<Role>,
+    arguments: &Arguments,
+    out: &mut Out<'_>,
+) -> anyhow::Result<Exit> {
     let file = arguments.file.as_deref().unwrap_or(config);
     let loaded = match config::load(file) {
         Ok(loaded) => loaded,
@@ -63,7 +73,12 @@ pub(crate) fn run(config: &Path, role: Option<Role>, arguments: &Arguments, out:
             out.folded(&out.paint(Tone::Warning, "not looked at:"), 15, &text)?;
         }
         Some(role) => {
-            let findings = check_files(&loaded.config, role);
+            let mut findings = check_files(&loaded.config, role);
+            findings.extend(check_machine(&loaded.config, &arguments.root));
+            findings.extend(check_agents(&loaded.config).await);
+            if arguments.fence_status {
+                findings.extend(fence_states(&loaded.config).await);
+            }
             let starters = autostart::find(&arguments.root, &loaded.config);
             (warnings, problems) = (
                 warnings + findings.iter().filter(|finding| finding.severity == Severity::Warning).count(),
@@ -84,6 +99,29 @@ pub(crate) fn run(config: &Path, role: Option<Role>, arguments: &Arguments, out:
         (0, _) => Exit::Warning,
         _ => Exit::Failed,
     })
+}
+
+/// Asks the devices. A host that is cut off could not take over.
+async fn fence_states(config: &Config) -> Vec<Finding> {
+    let fence = Fence::of(config);
+    let mut findings = Vec::new();
+    for target in [Role::Master, Role::Slave] {
+        let name = &config.host(target).name;
+        for DeviceStatus { device, power } in fence.status(target).await {
+            let (severity, message) = match power {
+                Ok(Power::On) => continue,
+                Ok(Power::Off) => (
+                    Severity::Warning,
+                    format!(
+                        "{name} is cut off; when it was restarted: failoverctl fence on {name} --restarted --reason …"
+                    ),
+                ),
+                Err(error) => (Severity::Error, format!("{name} could not be fenced: {}", chain(&error))),
+            };
+            findings.push(Finding { severity, key: device, message });
+        }
+    }
+    findings
 }
 
 fn values(loaded: &Loaded, out: &mut Out<'_>) -> std::io::Result<()> {

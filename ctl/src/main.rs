@@ -8,6 +8,7 @@ mod entry;
 mod exit;
 #[cfg(test)]
 mod fake;
+mod fence;
 mod history;
 mod import;
 mod init;
@@ -77,6 +78,8 @@ enum Command {
     ForceOffline(order::ForceOffline),
     /// Leave the service alone, or watch over it again
     Maintenance(order::Maintenance),
+    /// Ask the fence devices, cut a host off, or let it back; needs no daemon
+    Fence(fence::Arguments),
     /// What happened, on both hosts
     History(history::Arguments),
     /// The last decisions with rule and evidence, and what is held back now
@@ -140,6 +143,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Ack => order::acknowledge(&daemon?, out).await,
         Command::ForceOffline(order) => order::force_offline(&daemon?, order, out).await,
         Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,
+        Command::Fence(flags) => fence::run(config, *role, flags, out).await,
         Command::History(flags) => history::run(&daemon?, flags, out).await,
         Command::Why(flags) => why::run(&daemon?, flags, out).await,
         Command::FailbackSheet => sheet::run(&daemon?, out).await,
@@ -149,7 +153,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
             init::run(config, flags, if asks { Some(&mut stdin) } else { None }, out)
         }
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
-        Command::Check(flags) => check::run(config, *role, flags, out),
+        Command::Check(flags) => check::run(config, *role, flags, out).await,
         Command::Compat(flags) => compat::run(config, flags, out).await,
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,

@@ -239,6 +239,7 @@ fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -
         kill_after: order.config.timing.kill_after,
         position: Position::first(),
         resumed: false,
+        failed: None,
         ladder_only: false,
         after_failed_start: false,
         lock: ListLock::default(),
@@ -299,8 +300,9 @@ async fn tell_steps(mut told: mpsc::Receiver<StepEvent>) {
                 tell(format_args!("stop {index}/{of} {command}"));
                 gate.open();
             }
-            StepEvent::After { index, of, said, duration, .. } => {
+            StepEvent::After { index, of, said, duration, gate, .. } => {
                 tell(format_args!("stop {index}/{of} {said} after {} ms", duration.as_millis()));
+                gate.open();
             }
             StepEvent::Note { text } => tell(format_args!("{text}")),
         }

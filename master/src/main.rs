@@ -3,9 +3,11 @@
 mod daemon;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
+use failover_shared::arbiter::shared_storage;
+use failover_shared::decision::Role;
 use failover_shared::guardian;
 
 /// The master's daemon of a failover pair. The service it watches over is not touched when it ends.
@@ -33,21 +35,18 @@ struct Flags {
     /// Run without the guardian that starts a dead daemon again: under another supervisor, or to look for a fault.
     #[arg(long)]
     no_guardian: bool,
+    /// Given by the guardian: the lease ran out while no daemon stopped the service.
+    #[arg(long, hide = true)]
+    stop_only: bool,
 }
 
 fn main() -> ExitCode {
+    if shared_storage::is_child() {
+        return shared_storage::serve();
+    }
     let flags = Flags::parse();
     if flags.no_guardian || std::env::var_os(guardian::ENVIRONMENT_GUARDIAN).is_some() {
         return daemon::run(flags);
     }
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    guardian::run(
-        move || {
-            // The very program that runs now, even when an upgrade has put another in its place.
-            let mut daemon = Command::new("/proc/self/exe");
-            daemon.args(&arguments).arg("--no-guardian");
-            daemon
-        },
-        guardian::Pace::default(),
-    )
+    failover_shared::daemon::start_under_guardian(Role::Master, &flags.run_dir, flags.log_json)
 }

@@ -3,6 +3,7 @@
 //! For commands that answer (balancer, page, second way). Script lists have contracts of their own and live elsewhere.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use nix::unistd::Pid;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
 /// What of a command's output is kept, of standard output and standard error each. The rest is read and thrown away.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -24,7 +26,6 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_millis(200);
 
 /// What to run.
-#[derive(Debug)]
 pub struct Run {
     /// The program and its arguments; the first is looked up in `PATH` if it holds no slash.
     pub argv: Vec<OsString>,
@@ -32,7 +33,7 @@ pub struct Run {
     pub environment: Vec<(&'static str, OsString)>,
     /// Where it starts; the daemon's own folder if `None`.
     pub folder: Option<PathBuf>,
-    /// Given to it on standard input.
+    /// Given to it on standard input. May hold secrets: never shown, and wiped when the command has ended.
     pub input: Vec<u8>,
     /// How long it may run.
     pub limit: Duration,
@@ -44,6 +45,15 @@ impl Run {
     pub fn shell(line: &str, limit: Duration) -> Run {
         let argv = ["/bin/sh", "-c", line].map(OsString::from).to_vec();
         Run { argv, environment: Vec::new(), folder: None, input: Vec::new(), limit }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Run { argv, environment, folder, input, limit } = self;
+        let mut shown = f.debug_struct("Run");
+        shown.field("argv", argv).field("environment", environment).field("folder", folder);
+        shown.field("input_bytes", &input.len()).field("limit", limit).finish()
     }
 }
 
@@ -103,7 +113,8 @@ pub enum RunError {
 ///
 /// # Errors
 /// When it cannot be started or runs out of time. Its exit is for the caller to judge.
-pub async fn run(run: Run) -> Result<Finished, RunError> {
+pub async fn run(mut run: Run) -> Result<Finished, RunError> {
+    let input = Zeroizing::new(std::mem::take(&mut run.input));
     let not_started = |source| RunError::NotStarted {
         program: run.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         source,
@@ -112,7 +123,7 @@ pub async fn run(run: Run) -> Result<Finished, RunError> {
         run.argv.split_first().ok_or_else(|| not_started(io::Error::from(io::ErrorKind::InvalidInput)))?;
     let mut command = Command::new(program);
     command.args(arguments).envs(run.environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(if run.input.is_empty() { Stdio::null() } else { Stdio::piped() });
+    command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     if let Some(folder) = &run.folder {
         command.current_dir(folder);
@@ -125,7 +136,7 @@ pub async fn run(run: Run) -> Result<Finished, RunError> {
     let feed = async {
         if let Some(mut stdin) = stdin {
             // A command that does not read its input is free to do so.
-            let _ = stdin.write_all(&run.input).await;
+            let _ = stdin.write_all(&input).await;
         }
     };
     let status = {

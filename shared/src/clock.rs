@@ -1,26 +1,109 @@
 //! The one place that reads a clock for decisions.
 //!
-//! `CLOCK_BOOTTIME` counts suspend as well; wall clock is for people only and decides nothing.
+//! Wall clock is for people only and decides nothing. Of the two clocks that are left, `CLOCK_BOOTTIME` counts suspend but
+//! is slewed by time servers (chrony: up to 8 %), `CLOCK_MONOTONIC_RAW` is not slewed but does not count suspend. So time
+//! is taken in short spans: [`now`] adds up the longer reading of each span, for what this host must have done by a time;
+//! and [`lag`] tells by how much the sum of the shorter readings is behind it, for what another host must have done.
+
+use std::sync::{Mutex, PoisonError};
 
 use nix::time::{ClockId, clock_gettime};
 
 use crate::decision::Millis;
 
-/// Milliseconds since the kernel started.
+/// Spans are not shorter: the two clocks are read one after the other, and what passes in between would add up.
+const SPAN_MICROS: u64 = 200_000;
+
+/// What the spans so far have added up to, in microseconds.
+#[derive(Debug)]
+struct Track {
+    boottime: u64,
+    raw: u64,
+    /// By how much the sum of the longer readings is ahead of `boottime`.
+    ahead: u64,
+    /// By how much the sum of the shorter readings is behind the sum of the longer ones.
+    lag: u64,
+}
+
+static TRACK: Mutex<Option<Track>> = Mutex::new(None);
+
+/// Milliseconds since the kernel started, by the faster of the two clocks.
 #[must_use]
 pub fn now() -> Millis {
-    Millis(u64::try_from(now_micros() / 1_000).unwrap_or(u64::MAX))
+    let boottime = micros(ClockId::CLOCK_BOOTTIME);
+    let mut track = TRACK.lock().unwrap_or_else(PoisonError::into_inner);
+    let track = track.get_or_insert_with(|| Track::begun(boottime, micros(ClockId::CLOCK_MONOTONIC_RAW)));
+    if boottime.saturating_sub(track.boottime) >= SPAN_MICROS {
+        track.move_on(boottime, micros(ClockId::CLOCK_MONOTONIC_RAW));
+    }
+    Millis(boottime.saturating_add(track.ahead) / 1_000)
+}
+
+/// By how much the slower of the two clocks is behind [`now`], counted from the start of this process.
+#[must_use]
+pub fn lag() -> Millis {
+    let track = TRACK.lock().unwrap_or_else(PoisonError::into_inner);
+    // Up: what another host must have done is never counted too early.
+    Millis(track.as_ref().map_or(0, |track| track.lag.div_ceil(1_000)))
 }
 
 /// Microseconds since the kernel started, for time lines and benchmarks.
 #[must_use]
 pub fn now_micros() -> u128 {
-    // BOOTTIME exists since Linux 2.6.39; the call cannot fail with a valid pointer.
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
+    u128::from(micros(ClockId::CLOCK_BOOTTIME))
+}
+
+impl Track {
+    fn begun(boottime: u64, raw: u64) -> Track {
+        Track { boottime, raw, ahead: 0, lag: 0 }
+    }
+
+    fn move_on(&mut self, boottime: u64, raw: u64) {
+        let by_boottime = boottime.saturating_sub(self.boottime);
+        let by_raw = raw.saturating_sub(self.raw);
+        self.ahead = self.ahead.saturating_add(by_raw.saturating_sub(by_boottime));
+        self.lag = self.lag.saturating_add(by_raw.abs_diff(by_boottime));
+        (self.boottime, self.raw) = (boottime, raw);
+    }
+}
+
+/// Neither call can fail: both clocks exist since Linux 2.6.39, and the pointer is valid.
+fn micros(clock: ClockId) -> u64 {
+    clock_gettime(clock)
         .map(|time| {
-            let seconds = u128::try_from(time.tv_sec()).unwrap_or(0);
-            let nanos = u128::try_from(time.tv_nsec()).unwrap_or(0);
-            seconds * 1_000_000 + nanos / 1_000
+            let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+            let nanos = u64::try_from(time.tv_nsec()).unwrap_or(0);
+            seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000)
         })
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_counts_the_longer_reading_of_each_span_and_the_contender_the_shorter() {
+        let mut track = Track::begun(1_000_000, 5_000_000);
+        // Slewed down for ten seconds: the raw clock is the longer one.
+        track.move_on(11_000_000, 15_800_000);
+        assert_eq!((track.ahead, track.lag), (800_000, 800_000));
+        // Asleep for an hour: only boot time counted it.
+        track.move_on(3_611_000_000, 15_800_000);
+        assert_eq!((track.ahead, track.lag), (800_000, 3_600_800_000));
+    }
+
+    #[test]
+    fn a_suspended_hour_does_not_hide_a_slewed_minute_behind_it() {
+        let mut track = Track::begun(0, 0);
+        track.move_on(3_600_000_000, 0);
+        track.move_on(3_660_000_000, 65_000_000);
+        assert_eq!(track.ahead, 5_000_000, "each span is judged by itself");
+    }
+
+    #[test]
+    fn time_goes_on() {
+        let (before, lag_before) = (now(), lag());
+        assert!(now() >= before && lag() >= lag_before);
+    }
 }

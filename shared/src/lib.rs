@@ -3,8 +3,13 @@
 
 extern crate alloc;
 
+#[cfg(all(feature = "planted", not(debug_assertions)))]
+compile_error!("the feature `planted` puts bugs into the core: no release build may have it");
+
 pub mod decision;
 
+#[cfg(feature = "acting")]
+pub mod arbiter;
 #[cfg(feature = "acting")]
 pub mod balancer;
 #[cfg(feature = "acting")]
@@ -20,9 +25,13 @@ pub mod config;
 #[cfg(feature = "acting")]
 pub mod control;
 #[cfg(feature = "acting")]
+pub mod daemon;
+#[cfg(feature = "acting")]
 pub mod driver;
 #[cfg(feature = "acting")]
 pub mod failpoint;
+#[cfg(feature = "acting")]
+pub mod fence;
 #[cfg(feature = "acting")]
 pub mod guardian;
 #[cfg(feature = "acting")]

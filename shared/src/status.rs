@@ -131,6 +131,9 @@ pub struct CheckStatus {
     pub last: String,
     /// How old that round is.
     pub age_ms: Option<u64>,
+    /// How old it may be and still count: `3 × every + timeout`. `None`: said by a version that did not tell.
+    #[serde(default)]
+    pub stale_after_ms: Option<u64>,
     /// Failures among the rounds looked back on, and how many make a failure.
     pub failures: String,
 }

@@ -3,9 +3,12 @@
 
 pub mod bench;
 pub mod demo;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 pub mod judge;
+pub mod keys;
 pub mod lab;
 pub mod pair;
 pub mod program;
-pub mod settings;
+pub mod simulator;
 pub mod wait;

@@ -4,10 +4,8 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
-use failover_tests::pair::{Pair, Setup};
+use failover_tests::pair::{CONFIG, Pair, Setup};
 use nix::sys::signal::Signal;
-
-const CONFIG: &str = "/etc/failover/failover.ron";
 
 fn edit(pair: &Pair, role: Role, from: &str, to: &str) -> Result<()> {
     let path = pair.host(role).on_disk(CONFIG);
@@ -31,6 +29,10 @@ fn configurations_that_differ_block_automatic_moves_and_the_keys_are_named() -> 
     ensure!(status.withheld.as_deref().is_some_and(|text| text.contains("configurations differ")), "{status:?}");
     let refused = pair.ctl(Role::Slave, &["takeover"])?;
     ensure!(!refused.status.success() && format!("{refused}").contains("--despite-config-difference"), "{refused}");
+    let tried = pair.ctl(Role::Slave, &["takeover", "--dry-run"])?;
+    ensure!(!tried.status.success(), "the dry run accepts what the move refuses: {tried}");
+    pair.order(Role::Slave, &["takeover", "--dry-run", "--despite-config-difference"])?;
+    ensure!(pair.status(Role::Slave)?.state == StateName::Standby, "the dry run moved the service");
     pair.order(Role::Slave, &["takeover", "--despite-config-difference"])?;
     pair.wait_active(Role::Slave)?;
     Ok(())

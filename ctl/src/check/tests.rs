@@ -24,9 +24,15 @@ fn config(directory: &Path, silence: &str, more: &str) -> PathBuf {
 }
 
 fn checked(file: &Path, root: &Path, host: &str) -> (Exit, String) {
-    let arguments = Arguments { file: None, host: Some(host.to_string()), brief: false, root: root.to_path_buf() };
+    check(file, root, host, false)
+}
+
+fn check(file: &Path, root: &Path, host: &str, fence_status: bool) -> (Exit, String) {
+    let arguments =
+        Arguments { file: None, host: Some(host.to_string()), brief: false, fence_status, root: root.to_path_buf() };
     let mut bytes = Vec::new();
-    let exit = run(file, None, &arguments, &mut Out::plain(&mut bytes)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let exit = runtime.block_on(run(file, None, &arguments, &mut Out::plain(&mut bytes))).unwrap();
     (exit, String::from_utf8(bytes).unwrap())
 }
 
@@ -110,4 +116,28 @@ fn what_starts_the_service_at_boot_is_a_problem_with_its_remedy() {
     let (exit, text) = checked(&file, root.path(), "cfg2");
     assert_eq!(exit, Exit::Failed);
     assert!(flat(&text).contains("next: systemctl disable dovecot.service"), "{text}");
+}
+
+#[test]
+fn fence_devices_are_asked_only_when_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = "Command(status: \"echo $FAILOVER_TARGET >>asked; exit 2\", off: \"exit 0\", timeout: \"20s\")";
+    let file = config(folder.path(), &format!("Ack, Fence], fence: [{device}"), "");
+    let (_, text) = check(&file, folder.path(), "cfg1", false);
+    assert!(!flat(&text).contains("is cut off") && !folder.path().join("asked").exists(), "{text}");
+    let (_, text) = check(&file, folder.path(), "cfg1", true);
+    assert!(flat(&text).contains("cfg2 is cut off; when it was restarted: failoverctl fence on cfg2"), "{text}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), "cfg1\ncfg2\n");
+}
+
+#[test]
+fn a_virtual_machine_with_a_lease_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let arbiter = "SharedStorage(path: \"/lease\", guard: GuardianOnly(host_freeze_can_make_two_actives: true))";
+    let more = format!("Ack, Lease], timing: (script_timeout: \"9s\"), arbiter: {arbiter}, references: [");
+    let file = config(folder.path(), &more, "");
+    std::fs::create_dir_all(folder.path().join("proc")).unwrap();
+    std::fs::write(folder.path().join("proc/cpuinfo"), "flags : fpu hypervisor\n").unwrap();
+    let (_, text) = checked(&file, folder.path(), "cfg1");
+    assert!(flat(&text).contains("a pause stops its clocks and its watchdog together"), "{text}");
 }

@@ -47,6 +47,7 @@ pub(crate) fn status(role: Role) -> Status {
             verdict: Verdict::Passed,
             last: "message read in 2 ms".into(),
             age_ms: Some(900),
+            stale_after_ms: Some(10_000),
             failures: "0 of the last 3 failed, 3 are a failure".into(),
         }],
         not_ready: Vec::new(),

@@ -9,7 +9,7 @@ use super::headline::{headline, remarks};
 use crate::out::{Out, Tone, harmless, pad, to_second};
 use crate::views::Views;
 
-/// A value older than this is marked, whatever it says.
+/// A value older than this is marked, whatever it says; a check has a limit of its own, by how often it is asked.
 const STALE_AFTER_MS: u64 = 60_000;
 /// Where the text behind a label begins.
 const TEXT_AT: usize = 15;
@@ -136,7 +136,10 @@ fn checks(checks: &[CheckStatus], out: &mut Out<'_>) -> Result<()> {
     for check in checks {
         let stale = match check.verdict {
             Verdict::Unknown | Verdict::Failed(Symptom::Stale) => true,
-            Verdict::Passed | Verdict::Failed(_) => check.age_ms.is_none_or(|age| age > STALE_AFTER_MS),
+            Verdict::Passed | Verdict::Failed(_) => {
+                let limit = check.stale_after_ms.unwrap_or(STALE_AFTER_MS);
+                check.age_ms.is_none_or(|age| age > limit)
+            }
         };
         let (mark, tone, word) = match check.verdict {
             _ if stale => ('?', Tone::Warning, "unknown"),

@@ -79,10 +79,23 @@ async fn a_failed_check_and_an_old_one_have_their_marks() {
     let mut old = here.checks[0].clone();
     old.name = "imap".into();
     old.verdict = Verdict::Passed;
-    old.age_ms = Some(61_000);
+    old.age_ms = Some(10_001);
     here.checks.push(old);
     let (_, text) = screen(here, None, &PLAIN).await;
     assert!(text.lines().any(|line| line.starts_with(" ! check") && line.contains("FAILED")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with(" ? check") && line.contains("unknown")), "{text}");
+}
+
+#[tokio::test]
+async fn a_check_that_is_asked_seldom_is_not_old_before_its_own_time() {
+    let mut here = status(Role::Slave);
+    here.checks[0].age_ms = Some(250_000);
+    here.checks[0].stale_after_ms = Some(3 * 120_000 + 4_000);
+    let (_, text) = screen(here.clone(), None, &PLAIN).await;
+    assert!(text.lines().any(|line| line.starts_with("   check") && line.contains("passed")), "{text}");
+    // A daemon of an older version does not tell how often it asks.
+    here.checks[0].stale_after_ms = None;
+    let (_, text) = screen(here, None, &PLAIN).await;
     assert!(text.lines().any(|line| line.starts_with(" ? check") && line.contains("unknown")), "{text}");
 }
 

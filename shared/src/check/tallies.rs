@@ -55,6 +55,8 @@ pub struct Row {
     pub of: u32,
     /// How long ago the last round ended; `None` before the first.
     pub age: Option<Millis>,
+    /// How old it may be and still count.
+    pub stale_after: Millis,
     /// How long the service took, in microseconds, if the last round passed.
     pub latency_us: Option<u64>,
     /// How the last round failed, in words, if it did.
@@ -199,6 +201,7 @@ impl Entry {
             fails: rules.fails,
             of: rules.of,
             age: self.last.as_ref().map(|(finished, _)| now.since(*finished)),
+            stale_after: rules.stale_after(),
             latency_us: result.and_then(|result| result.as_ref().ok()).map(|latency| micros(*latency)),
             failure: result.and_then(|result| result.as_ref().err()).map(ToString::to_string),
             held: self.tally.holds(),

@@ -8,6 +8,9 @@ use super::scan::scan;
 use super::suggest::nearest;
 use super::tree::{Field, Kind, Node, Span};
 
+/// Parts of names whose values are secrets; the last four are those of fence agents.
+const SECRET_WORDS: [&str; 7] = ["pass", "secret", "token", "community", "apikey", "api_key", "access_key"];
+
 struct Entry<'n> {
     field: &'n Field,
     span: Span,
@@ -174,14 +177,6 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// A key that a later version will know: refused, and said so.
-    pub(crate) fn later(&mut self, reader: &mut Reader<'_>, key: &'static str, what: &str) {
-        if let Some(entry) = self.entries.remove(key) {
-            let problem = Problem::at(entry.span, format!("`{key}` comes with a later version of this program"));
-            reader.problem(problem.help(format!("{what}; remove this key until then")));
-        }
-    }
-
     /// Names the keys that nobody asked for.
     pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for (name, entry) in &self.entries {
@@ -210,7 +205,8 @@ impl<'n> Fields<'n> {
 /// Whether a key's name says that its value is a secret: then its value is never shown.
 pub(crate) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    !key.ends_with("_file") && ["pass", "secret", "token"].iter().any(|word| key.contains(word))
+    let named_elsewhere = key.ends_with("_file") || key.ends_with("_script");
+    !named_elsewhere && SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
 fn secret_file_key(key: &str, known: &[&'static str]) -> Option<&'static str> {

@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::arbiter::ArbiterPlace;
+use super::fence::{FenceAgent, FenceDevice};
 use super::model::{Balancer, Config, Probe, Service};
 use super::problem::Severity;
 use crate::decision::Role;
+use crate::fence::check_options_file;
 use crate::provision::{host_key_path, load_identity, load_pair_key, load_secret, peer_certificate};
 use crate::script::{Script, Stage, Task};
 
@@ -30,6 +33,7 @@ pub fn check_files(config: &Config, role: Role) -> Vec<Finding> {
             findings.push(Finding { severity: Severity::Error, key, message: error.to_string() });
         }
     }
+    fence_options(config, &mut findings);
     keys(config, role, &mut findings);
     scripts(config, &mut findings);
     findings
@@ -49,7 +53,22 @@ fn secret_files(config: &Config) -> Vec<(String, &Path)> {
     if let Some((_, password_file)) = config.notify.mail.as_ref().and_then(|mail| mail.login.as_ref()) {
         files.push(("notify.Mail.login.password_file".into(), password_file));
     }
+    if let Some(ArbiterPlace::Etcd(etcd)) = config.arbiter.as_ref().map(|arbiter| &arbiter.place) {
+        let named = [("password_file", &etcd.password_file), ("client_key_file", &etcd.client_key_file)];
+        files.extend(named.into_iter().filter_map(|(key, path)| Some((format!("arbiter.{key}"), path.as_deref()?))));
+    }
     files
+}
+
+fn fence_options(config: &Config, findings: &mut Vec<Finding>) {
+    for (index, device) in config.fence.iter().enumerate() {
+        if let FenceDevice::Agent(FenceAgent { options_file: Some(path), .. }) = device
+            && let Err(error) = check_options_file(path)
+        {
+            let key = format!("fence[{}].options_file", index + 1);
+            findings.push(Finding { severity: Severity::Error, key, message: error.to_string() });
+        }
+    }
 }
 
 fn keys(config: &Config, role: Role, findings: &mut Vec<Finding>) {

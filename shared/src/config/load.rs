@@ -164,6 +164,14 @@ fn secret_places(node: &Node, places: &mut Vec<Span>) {
             }
         }
         Kind::List(items) => items.iter().for_each(|item| secret_places(item, places)),
+        Kind::Map(pairs) => {
+            for (key, value) in pairs {
+                if matches!(&key.kind, Kind::Text(name) if names_a_secret(name)) {
+                    places.push(value.span.clone());
+                }
+                secret_places(value, places);
+            }
+        }
         _ => {}
     }
 }
@@ -172,7 +180,7 @@ fn secret_places(node: &Node, places: &mut Vec<Span>) {
 fn secret_lines(text: &str) -> Vec<Span> {
     let colons = text.match_indices(':').map(|(at, _)| at);
     let names_one = |at: &usize| {
-        let before = text.get(..*at).unwrap_or_default().trim_end();
+        let before = text.get(..*at).unwrap_or_default().trim_end_matches(|c: char| c.is_whitespace() || c == '"');
         let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
         names_a_secret(word)
     };

@@ -3,13 +3,16 @@
 //! A text is read twice: by the `ron` crate, which judges the syntax, and by an own scanner, whose tree knows where each
 //! value stands. From that tree the checked [`Config`] is made, and every problem is told with its place.
 
+mod arbiter;
 mod digest;
 mod duration;
+mod fence;
 mod fields;
 mod files;
 mod import;
 pub(crate) mod leaf;
 mod load;
+mod machine;
 mod model;
 mod outage;
 mod problem;
@@ -23,11 +26,14 @@ pub(crate) use fields::{Fields, names_a_secret};
 pub(crate) use reader::{Read, Reader};
 pub(crate) use tree::{Kind as RonKind, Node};
 
+pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard};
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
+pub use fence::{FenceAgent, FenceDelay, FenceDevice};
 pub use files::{Finding, check_files};
 pub use import::{ImportAnswers, Imported, import_cpms};
 pub use load::{Loaded, load, parse};
+pub use machine::check_machine;
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,
     Rcmd, Reference, ResourceProbe, Security, Service, Step, Timing,
@@ -35,6 +41,7 @@ pub use model::{
 pub use outage::{FaultOutage, stop_limit, worst_case};
 pub use problem::{Problem, Problems, Severity};
 pub use reader::{Origin, Resolved};
+pub(crate) use suggest::nearest;
 
 #[cfg(test)]
 mod tests;

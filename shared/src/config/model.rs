@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::arbiter::Arbiter;
+use super::fence::{FenceDelay, FenceDevice};
 use crate::decision::Role;
-use crate::script::{Lists, Script};
+use crate::script::{FailoverPolicy, Lists, Script};
 
 /// The whole pair, the same on both hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +31,12 @@ pub struct Config {
     pub timing: Timing,
     /// Which proofs of stop may be followed by a start. Never empty.
     pub proof_of_stop: Vec<Proof>,
+    /// What grants the lease. Always there if `Lease` is allowed.
+    pub arbiter: Option<Arbiter>,
+    /// What cuts a silent host off, tried in this order. Never empty if `Fence` is allowed.
+    pub fence: Vec<FenceDevice>,
+    /// How long each host waits before it fences the other.
+    pub fence_delay: FenceDelay,
     /// How the service is started and stopped, and how a stop is verified.
     pub service: Service,
     /// The health questions.
@@ -136,6 +144,10 @@ pub struct Timing {
 pub enum Proof {
     /// The other host's verified answer.
     Ack,
+    /// A fence device that said done, and whose state was read back.
+    Fence,
+    /// The arbiter's lease has run out by arithmetic.
+    Lease,
     /// A named person's word.
     Operator,
     /// Classic CPMS: silence past the time-out counts as dead. Two actives are possible, which the file says in so many
@@ -160,6 +172,8 @@ pub struct Service {
     pub on_stop_failure: OnStopFailure,
     /// Processes whose death is seen at once: matched by name, as the kernel shows it.
     pub watch_processes: Vec<String>,
+    /// Who is asked on which hosts the service may run, and on which first.
+    pub failover_policy: Option<FailoverPolicy>,
 }
 
 /// What follows a failed stop list.

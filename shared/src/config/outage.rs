@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::duration::show;
-use super::model::{Balancer, Check, Config, Postcondition, Proof, Service, Timing};
+use super::model::{Balancer, Check, Config, OnStopFailure, Postcondition, Proof, Service, Timing};
+use crate::decision::Policy;
 use crate::script::limit;
 
 /// One fault, and how long the clients may be without the service.
@@ -46,14 +47,24 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
     let switch = Part("balancer", switch_limit(config));
     let died =
         if config.service.watch_processes.is_empty() { seen } else { Part("restart_grace", timing.restart_grace) };
-    let acknowledged = config.proof_of_stop.contains(&Proof::Ack);
+    let allows = |proof| config.proof_of_stop.contains(&proof);
+    let acknowledged = allows(Proof::Ack);
+    let times = config.lease_times();
+    // The last look at the slot may be one renewal old; claiming and looking again take no longer than another.
+    let claim = Part("claim", millis(times.map_or(0, |times| times.renew_ms.0)).saturating_mul(2));
+    let lease = Part("lease", times.map_or(Duration::ZERO, |times| millis(times.terms(0).wait_ms().0)));
+    let second_way = if config.rcmd.is_some() { millis(Policy::RCMD_AFTER_MS.0) } else { Duration::ZERO };
+    let second_way = Part("second way first", second_way);
+    let delay = Part("fence_delay", config.fence_delay.master.max(config.fence_delay.slave));
+    let fence = Part("fence", config.fence_limit());
 
     let mut faults = Vec::new();
     for (fault, first) in
         [("a service process dies on the active host", died), ("the service hangs on the active host", seen)]
     {
-        faults.push(if acknowledged {
-            limited(fault, &[first, stop, start, verify, switch])
+        // With a lease the stopped host's release of it is proof enough.
+        faults.push(if acknowledged || allows(Proof::Lease) {
+            limited(fault, &[first, stop, claim, start, verify, switch])
         } else {
             waits(fault, "no acknowledgement is allowed: `confirm-stopped` after the stop")
         });
@@ -61,13 +72,22 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
     for proof in &config.proof_of_stop {
         faults.push(match proof {
             Proof::Ack => continue,
+            Proof::Fence => {
+                let parts = [silence, second_way, delay, fence, claim, start, verify, switch];
+                limited("the active host falls silent (Fence)", &parts)
+            }
+            Proof::Lease => {
+                // The lease runs from the last renewal, while the silence is still being noticed.
+                let longer = Part(if silence.1 > lease.1 { silence.0 } else { lease.0 }, silence.1.max(lease.1));
+                limited("the active host falls silent (Lease)", &[longer, claim, start, verify, switch])
+            }
             Proof::Operator => {
                 waits("the active host falls silent (Operator)", "`failoverctl confirm-stopped` by a person")
             }
             Proof::Timeout => {
                 let time_out = Part("shutdown_timeout", timing.shutdown_timeout);
                 let fault = "the active host falls silent (Timeout: two actives possible)";
-                limited(fault, &[silence, time_out, start, verify, switch])
+                limited(fault, &[silence, time_out, claim, start, verify, switch])
             }
         });
     }
@@ -75,7 +95,7 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
         let remote = Part("rcmd", rcmd.timeout);
         faults.push(limited(
             "the daemon of the active host freezes, ssh still answers",
-            &[silence, remote, start, verify, switch],
+            &[silence, remote, claim, start, verify, switch],
         ));
     }
     if config.proof_of_stop == [Proof::Ack] {
@@ -84,7 +104,21 @@ pub fn worst_case(config: &Config) -> Vec<FaultOutage> {
             "no other proof than `Ack` is allowed: until the host is back",
         ));
     }
-    faults.push(waits("the stop cannot be verified", "`failoverctl confirm-stopped` by a person"));
+    let forced = config.service.on_stop_failure == OnStopFailure::Force;
+    faults.push(match "the stop cannot be verified" {
+        fault if forced && allows(Proof::Lease) => limited(fault, &[seen, stop, lease, claim, start, verify, switch]),
+        fault if forced && allows(Proof::Fence) => {
+            limited(fault, &[seen, stop, delay, fence, claim, start, verify, switch])
+        }
+        fault => waits(fault, "`failoverctl confirm-stopped` by a person"),
+    });
+    if let Some(times) = times {
+        let after = show(millis(times.stop_after_ms.0));
+        faults.push(waits(
+            "both hosts lose the arbiter",
+            &format!("its repair: {after} after the last renewal the active host stops, and nobody starts without it"),
+        ));
+    }
     faults.push(waits(
         "the start fails on the other host",
         "a person finds out why, then `failoverctl takeover` or `takeback`",
@@ -135,6 +169,10 @@ fn switch_limit(config: &Config) -> Duration {
         Balancer::HaProxy { .. } | Balancer::Alteon { .. } => config.timing.balancer_timeout.saturating_mul(2),
         Balancer::Command { set, .. } => set.timeout.saturating_mul(2),
     }
+}
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
 }
 
 fn total(spans: impl Iterator<Item = Duration>) -> Duration {

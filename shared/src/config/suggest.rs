@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// The candidate that `word` was most likely meant to be, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the letters wrong is still a slip; more is another word.
     let distance_max = (word.chars().count() / 3).clamp(1, 4);
     candidates

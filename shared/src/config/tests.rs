@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::*;
 use crate::script::Operation;
 
+mod arbiter;
 mod examples;
+mod fence;
 mod files;
+mod machine;
 mod outage;
 mod refusals;
 mod scripts;
@@ -50,7 +53,23 @@ Pair(
         beat: "1s", suspect_after: "3s", shutdown_timeout: "1h", restart_grace: "0s", script_timeout: "1min 30s",
         kill_after: "1s", start_verify: "1s", boot_wait: "3s", balancer_timeout: "5s", balancer_every: "1s",
     ),
-    proof_of_stop: [Ack, Operator, Timeout(two_actives_possible: true)],
+    proof_of_stop: [Ack, Fence, Lease, Operator, Timeout(two_actives_possible: true)],
+    arbiter: Etcd(
+        endpoints: ["https://192.0.2.21:2379", "https://etcd2:2379"], prefix: "/pairs", user: "failover",
+        password_file: "etcd.pass", ca_file: "etcd-ca.pem", client_certificate_file: "etcd.pem",
+        client_key_file: "etcd.key", drift_permille: 20, guard: Watchdog(device: "/dev/watchdog1", accept_softdog: true),
+        profile: Hard(
+            renew: "10s", attempt: "5s", stop_after: "1min", scripts: "2min", kill: "5s", watchdog: "10s", margin: "3s",
+        ),
+    ),
+    fence: [
+        Agent(
+            agent: "fence_ipmilan", options: {"lanplus": "1"}, options_file: "fence.options", timeout: "20s",
+            master: {"ip": "192.0.2.31"}, slave: {"ip": "192.0.2.32"},
+        ),
+        Command(status: "./f.sh status", off: Step(command: "./f.sh off", timeout: "9s"), on: "./f.sh on", timeout: "8s"),
+    ],
+    fence_delay: FenceDelay(master: "1s", slave: "9s"),
     service: Service(
         startup_scripts: [
             "./a.sh", Step(command: "./b.sh", timeout: "7s"),

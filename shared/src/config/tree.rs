@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Group { name: Option<String>, fields: Vec<Field> },
     /// `[…]`.
     List(Vec<Node>),
-    /// `{…}`: no key of the configuration wants one.
+    /// `{…}`: the options of a fence agent.
     Map(Vec<(Node, Node)>),
     /// A kind of value that no key wants, in words.
     Other(&'static str),
@@ -103,9 +103,11 @@ impl Node {
                 out.push(']');
             }
             Kind::Map(pairs) => {
+                let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.canonical(), value)).collect();
+                pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
                 out.push('{');
                 for (key, value) in pairs {
-                    key.write_canonical(out);
+                    out.push_str(&key);
                     out.push(':');
                     value.write_canonical(out);
                     out.push(',');

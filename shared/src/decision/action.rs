@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::arbiter::ArbiterRequest;
 use super::peer::{Answer, Demand, Evidence};
 use super::record::Record;
 use super::rule::Rule;
-use super::types::{Epoch, OperationId, RequestId};
+use super::types::{Epoch, Millis, OperationId, RequestId};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,6 +66,27 @@ pub enum Action {
         /// Why, in words.
         reason: String,
     },
+    /// Ask the arbiter and report its answer. At most one question is outstanding.
+    Arbiter {
+        /// For the report.
+        operation: OperationId,
+        /// The question.
+        request: ArbiterRequest,
+    },
+    /// Tell the guardian what it guards, and report when it does.
+    Guard {
+        /// For the report.
+        operation: OperationId,
+        /// What holds from now on.
+        lease: GuardedLease,
+    },
+    /// Fence the peer: devices in order, read back. Report.
+    Fence {
+        /// For the report.
+        operation: OperationId,
+    },
+    /// Let the fenced peer back: its new kernel start was seen.
+    Unfence,
     /// What the balancer shall do from now on.
     Balance(Balance),
     /// Ask the witnesses whether the peer's service still answers.
@@ -84,6 +106,25 @@ pub enum Action {
     Note(Note),
     /// Call a person.
     Page(Page),
+}
+
+/// What the guardian is told of the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GuardedLease {
+    /// Held; the spans count from `since` (t0), on the own clock.
+    Held {
+        /// The epoch.
+        epoch: Epoch,
+        /// Before the last validated renewal was sent.
+        since: Millis,
+    },
+    /// Held without a time limit: maintenance.
+    Hold {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Nothing of the service runs here, verified: there is nothing to guard.
+    Ended,
 }
 
 /// The traffic's wanted place.
@@ -140,6 +181,8 @@ pub enum PageKind {
     LinkCut,
     /// The peer is silent.
     PeerSilent,
+    /// A demand does not reach the silent peer either, and a person may be needed when its time is over.
+    Unreachable,
     /// Nobody runs the service.
     NobodyActive,
     /// The two configurations differ.
@@ -148,6 +191,10 @@ pub enum PageKind {
     BalancerDiverged,
     /// The state could not be read or written.
     State,
+    /// The arbiter cannot be used.
+    Arbiter,
+    /// A fence failed, or did not do what it said.
+    Fence,
     /// The program caught itself in a wrong belief.
     Invariant,
 }

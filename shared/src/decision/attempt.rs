@@ -5,8 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
+use super::contend::Holder;
 use super::node::Node;
 use super::peer::{Answer, Demand, Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase, Proof};
 use super::rule::Rule;
@@ -34,7 +36,7 @@ impl Node {
         out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
     }
 
-    /// While a demand is under way: is its reason gone?
+    /// While a demand is under way: is its reason gone, may it be sent now?
     pub(super) fn consider_requesting(
         &mut self,
         now: Millis,
@@ -43,7 +45,42 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         if !progress.peer_obeys && self.reason_is_gone(attempt) {
-            self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        // A demand from before a restart of the daemon, and the first look at the own readiness is over.
+        let resumed = progress.writing.is_none() && progress.sent.is_none() && progress.again_at.is_none();
+        if resumed
+            && self.facts.not_ready.is_some()
+            && let State::Requesting { progress, .. } = &mut self.state
+        {
+            progress.again_at = Some(now);
+        }
+        if progress.writing.is_some() || !self.peer.silent {
+            return;
+        }
+        match self.lease_over(now) {
+            Some(proof) => self.claim(now, attempt.clone(), Proof::Lease(proof), Rule::ProofLease, out),
+            None if matches!(attempt.evidence, Evidence::Silence(_)) && self.holder(now) == Holder::Renewing => {
+                self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
+            }
+            None => {}
+        }
+    }
+
+    /// The demand's time is over and the peer's lease is awaited.
+    pub(super) fn consider_lease(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
+        if self.reason_is_gone(&attempt) {
+            return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if let Some(proof) = self.lease_over(now) {
+            return self.claim(now, attempt, Proof::Lease(proof), Rule::ProofLease, out);
+        }
+        let renewing = self.holder(now) == Holder::Renewing;
+        if renewing && matches!(attempt.evidence, Evidence::Silence(_)) {
+            self.withdraw(now, attempt.request, Rule::LeaseRenewing, out);
+        } else if renewing || !self.peer.silent || !self.lease_is_awaited(now) {
+            let allowed = self.policy.proof_timeout;
+            self.block(now, attempt, Rule::NoProof, "the peer's lease does not run out", allowed, out);
         }
     }
 
@@ -55,6 +92,7 @@ impl Node {
                 let Attempt { request, epoch, .. } = *attempt;
                 let rcmd_due = self.policy.rcmd
                     && !progress.rcmd_tried
+                    && progress.sent.is_some()
                     && self.peer.silent
                     && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
                 if progress.again_at.is_some_and(|at| now >= at) {
@@ -78,7 +116,9 @@ impl Node {
         let since = match &self.state {
             State::Requesting { progress, .. } => progress.sent,
             State::TakeoverBlocked { sent, .. } => Some(*sent),
-            State::Proving { asked, .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            State::Proving { asked: Some(asked), .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
+            // With an arbiter the claim decides, however old the answer is.
+            State::Proving { asked: None, .. } => return true,
             _ => None,
         };
         since.is_some_and(|since| now.since(since) < self.policy.leave_ms())
@@ -104,6 +144,11 @@ impl Node {
         self.enter(now, State::Standby);
     }
 
+    pub(super) fn demand_not_durable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
+        self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
+        self.withdraw(now, request, Rule::DemandNotDurable, out);
+    }
+
     pub(super) fn still_stopping(&mut self, request: RequestId) {
         if let State::Requesting { attempt, progress } = &mut self.state
             && attempt.request == request
@@ -112,12 +157,43 @@ impl Node {
         }
     }
 
-    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId) {
+    pub(super) fn unreachable(&mut self, now: Millis, request: RequestId, out: &mut Vec<Action>) {
         if let State::Requesting { attempt, progress } = &mut self.state
             && attempt.request == request
         {
             progress.again_at = Some(now.after(Policy::DEMAND_RETRY_MS));
+            if !self.policy.rcmd {
+                self.warn_of_block(now, out);
+            }
         }
+    }
+
+    /// The silent peer cannot be reached on any way, and no proof is allowed that comes without it or a person: so that
+    /// person need not wait for the time-out to hear of it. What may follow the demand is the same as ever.
+    fn warn_of_block(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let State::Requesting { progress, .. } = &self.state else { return };
+        let Policy { proof_timeout, proof_lease, proof_fence, .. } = self.policy;
+        let goes_on = proof_timeout || proof_lease || proof_fence;
+        if !self.peer.silent || goes_on || progress.peer_obeys {
+            return;
+        }
+        let peer = self.policy.role.peer();
+        let ways =
+            if self.policy.rcmd { "neither the demand nor the second way reaches it" } else { "no demand reaches it" };
+        let left = Millis(self.policy.shutdown_timeout_ms.0.saturating_sub(now.since(self.entered).0));
+        self.page(
+            PageKind::Unreachable,
+            format!("The {peer} is silent on every path, and {ways}."),
+            format!(
+                "Clients may have no service. An acknowledgement is waited for, for {left} more; without one the \
+                 service is not started here."
+            ),
+            format!(
+                "Look whether the {peer} is dead. When failoverctl status says TakeoverBlocked: failoverctl \
+                 confirm-stopped {peer} --reason …"
+            ),
+            out,
+        );
     }
 
     pub(super) fn answered(&mut self, now: Millis, request: RequestId, answer: Answer, out: &mut Vec<Action>) {
@@ -192,17 +268,23 @@ impl Node {
             }
             Ok(_) => self.note(now, Rule::NoProof, "the second way's statement is for an older epoch", out),
             Err(reason) => {
-                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out)
+                self.note(now, Rule::NoProof, &format!("the second way brought no statement: {reason}"), out);
+                self.warn_of_block(now, out);
             }
         }
     }
 
     /// The demand's time is over.
     pub(super) fn shutdown_timed_out(&mut self, now: Millis, attempt: Attempt, out: &mut Vec<Action>) {
-        if self.policy.proof_timeout && self.peer.silent {
+        // A peer that is heard can be asked again, and answers for itself.
+        if self.peer.silent && self.lease_is_awaited(now) {
+            let at = self.lease_over_at().map_or(Millis(0), |at| at.since(now));
+            self.note(now, Rule::LeaseAwaited, &format!("over in {at} at the earliest"), out);
+            self.enter(now, State::Proving { attempt, asked: None });
+        } else if (self.policy.proof_timeout || planted(Bug::TimeoutStarts)) && self.peer.silent {
             self.note(now, Rule::ShutdownTimedOut, "", out);
             out.push(Action::AskWitness);
-            self.enter(now, State::Proving { attempt, asked: now });
+            self.enter(now, State::Proving { attempt, asked: Some(now) });
         } else {
             let allowed = self.policy.proof_timeout;
             self.block(now, attempt, Rule::NoProof, "shutdown_timeout passed without an answer", allowed, out);
@@ -261,6 +343,9 @@ impl Node {
         let (attempt, asked, timeout_allowed) = (attempt.clone(), *asked, *timeout_allowed);
         if self.reason_is_gone(&attempt) {
             return self.withdraw(now, attempt.request, Rule::Withdrawn, out);
+        }
+        if let Some(proof) = self.lease_over(now) {
+            return self.claim(now, attempt, Proof::Lease(proof), Rule::ProofLease, out);
         }
         let ask =
             timeout_allowed && self.peer.silent && asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_LIMIT_MS);

@@ -4,7 +4,10 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::action::{Action, Balance, PageKind};
+use super::contend::Holder;
+use super::lease::{HeldLease, Resumed::Lost};
 use super::node::Node;
+use super::planted::{Bug, planted};
 use super::record::{Phase, StopCause};
 use super::rule::Rule;
 use super::state::{Progress, State};
@@ -12,8 +15,8 @@ use super::types::{BootId, Millis, OperationId, Presence};
 
 impl Node {
     /// A record of this kernel start is gone on with; one of an earlier start is history, since its processes are gone.
-    pub(super) fn boot(&mut self, boot: BootId, now: Millis, out: &mut Vec<Action>) {
-        let same_start = self.record.boot == boot;
+    pub(super) fn boot(&mut self, boot: BootId, held: Option<HeldLease>, now: Millis, out: &mut Vec<Action>) {
+        let same_start = self.record.boot == boot || planted(Bug::BootsActive);
         self.record.boot = boot;
         if !same_start {
             self.rebooted = may_have_run(&self.record.phase);
@@ -26,8 +29,9 @@ impl Node {
         match self.record.phase.clone() {
             Phase::Standby | Phase::Stopped { .. } => return self.begin_passive(now, out),
             Phase::Requesting(attempt) => {
+                // Not sent before the own readiness is known: the peer would refuse a host that is not ready.
                 let progress =
-                    Progress { writing: None, sent: None, again_at: Some(now), peer_obeys: false, rcmd_tried: false };
+                    Progress { writing: None, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false };
                 self.enter(now, State::Requesting { attempt, progress });
             }
             // While this daemon was away, its silence may have earned the peer another proof, but not sooner than this.
@@ -35,7 +39,12 @@ impl Node {
                 self.note(now, Rule::StartOvertaken, "", out);
                 self.stop_service(now, epoch, StopCause::Overtaken, None, out);
             }
+            Phase::Starting { epoch, .. } | Phase::Active { epoch } if self.resume_lease(now, epoch, held) == Lost => {
+                self.note(now, Rule::LeaseNotRenewed, "it ran out while the daemon was away", out);
+                self.stop_service(now, epoch, StopCause::LeaseLost, None, out);
+            }
             Phase::Starting { epoch, attempt, proof } => {
+                self.guard_again(out);
                 let operation = self.operation();
                 out.push(Action::Balance(Balance::Nowhere(epoch)));
                 let evidence = attempt.evidence.clone();
@@ -43,16 +52,23 @@ impl Node {
                 self.enter(now, State::Starting { epoch, attempt, proof, operation });
             }
             Phase::Active { epoch } => {
+                if self.policy.lease.is_some() && self.keeping.is_none() {
+                    self.note(now, Rule::LeaseMissing, &format!("epoch {epoch}"), out);
+                }
+                self.guard_again(out);
                 out.push(Action::Balance(Balance::Here(epoch)));
                 self.enter(now, State::Active { epoch });
             }
             Phase::Stopping { epoch, cause } => {
+                self.resume_lease(now, epoch, held);
                 let operation = self.operation();
                 out.push(Action::Balance(Balance::Nowhere(epoch)));
                 out.push(Action::Stop { operation, epoch, resume: true, reason: "resumed after a restart".into() });
                 let answer_to = match &cause {
                     StopCause::Demand(request) => Some(*request),
                     StopCause::HigherEpoch(_)
+                    | StopCause::LeaseLost
+                    | StopCause::Deposed(_)
                     | StopCause::StartFailed { .. }
                     | StopCause::Overtaken
                     | StopCause::Invariant => None,
@@ -63,6 +79,7 @@ impl Node {
                 self.enter(now, State::FailedStart { epoch, reason, commanded, asked: None });
             }
             Phase::FailedStop { epoch, reason } => {
+                self.resume_lease(now, epoch, held);
                 self.enter(now, State::FailedStop { epoch, reason, looking: None });
             }
         }
@@ -114,7 +131,10 @@ impl Node {
 
     /// A passive host that found nothing running and hears its peer stands by; one that hears nobody pages.
     pub(super) fn consider_passive(&mut self, now: Millis, clean: bool, out: &mut Vec<Action>) {
-        if clean && self.heard().is_some() && self.answering.is_none() {
+        // With an arbiter nobody has to be heard: it knows whether anybody may run the service.
+        let arbiter = self.policy.proof_lease && !matches!(self.holder(now), Holder::Unknown);
+        if clean && (self.heard().is_some() || arbiter) && self.answering.is_none() {
+            self.peer.heard_at.get_or_insert(now);
             self.note(now, Rule::BecameStandby, "", out);
             self.enter(now, State::Standby);
         }

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
+use super::contend::Holder;
 use super::event::Command;
 use super::node::Node;
 use super::peer::Evidence;
@@ -107,6 +108,7 @@ impl Node {
             );
         }
         self.gave_no_leave(now)?;
+        self.arbiter_allows_word(now, None)?;
         if !self.policy.proof_operator {
             return Err(
                 "proof_of_stop does not list Operator, so a person's word does not start the service".to_string()
@@ -137,6 +139,18 @@ impl Node {
         ))
     }
 
+    /// A peer that renews its lease is alive, heard or not.
+    fn arbiter_allows_word(&self, now: Millis, typed: Option<Epoch>) -> Result<(), String> {
+        let highest = self.record.highest;
+        if typed == Some(highest) || !matches!(self.holder(now), Holder::Renewing | Holder::Undecided) {
+            return Ok(());
+        }
+        let peer = self.policy.role.peer();
+        Err(format!(
+            "the {peer} renewed its lease in the arbiter a moment ago, so it may well be running the service; failoverctl status shows the slot's age"
+        ))
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the command's fields, taken apart once")]
     fn confirm_stopped(
         &mut self,
@@ -160,6 +174,7 @@ impl Node {
             return Err("no take-over waits for a confirmation on this host: failoverctl status".to_string());
         };
         self.gave_no_leave(now)?;
+        self.arbiter_allows_word(now, typed)?;
         let highest = self.record.highest;
         if typed != Some(highest) {
             if self.heard().is_some() {
@@ -240,29 +255,42 @@ impl Node {
         self.note(now, Rule::OperatorForcedOffline, &format!("by {by}: {reason}"), out);
         out.push(Action::Look { operation });
         if let State::FailedStop { looking, .. } = &mut self.state {
-            *looking = Some((operation, ticket));
+            *looking = Some((operation, Some(ticket)));
         }
         None
     }
 
     /// The look after `force-offline` ended. What still visibly runs is not overruled by a word.
-    pub(super) fn looked_forced(&mut self, now: Millis, ticket: u64, presence: Presence, out: &mut Vec<Action>) {
+    pub(super) fn looked_forced(
+        &mut self,
+        now: Millis,
+        ticket: Option<u64>,
+        presence: Presence,
+        out: &mut Vec<Action>,
+    ) {
         let State::FailedStop { epoch, looking, .. } = &mut self.state else { return };
         *looking = None;
         let epoch = (*epoch).max(self.record.highest);
         if let Presence::Runs(what) = presence {
             let result = Err(format!("something of the service still runs here: {what}"));
-            return out.push(Action::Reply { ticket, result });
+            out.extend(ticket.map(|ticket| Action::Reply { ticket, result }));
+            return;
+        }
+        if ticket.is_none() && matches!(presence, Presence::CannotTell(_)) {
+            // Only a person may say so without being able to tell.
+            return;
         }
         let (means, rule) = match presence {
             Presence::NothingRuns => (StopMeans::PostConditions, Rule::NothingRunsAnyMore),
             Presence::Runs(_) | Presence::CannotTell(_) => (StopMeans::Operator, Rule::OperatorForcedOffline),
         };
         self.told.remove(&PageKind::StopFailed);
+        self.lease_ends(out);
         self.note(now, rule, "", out);
         let write = self.persist(Phase::Stopped { epoch, means, forced: None }, out);
         self.enter(now, State::Stopped { epoch, means, forced: None, writing: Some((write, None)) });
-        out.push(Action::Reply { ticket, result: Ok("recorded: the service is stopped here".to_string()) });
+        let result = Ok("recorded: the service is stopped here".to_string());
+        out.extend(ticket.map(|ticket| Action::Reply { ticket, result }));
     }
 
     /// The look after `ack` in an exclusivity error ended.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::arbiter::ArbiterReply;
 use super::peer::{Answer, Beat, Demand};
 use super::policy::Policy;
 use super::types::{
@@ -39,6 +40,8 @@ pub enum Event {
     },
     /// Why a start would fail now; empty: ready.
     Readiness(Vec<String>),
+    /// The host that the failover policy names first, if there is such a policy and it has answered.
+    Preferred(Option<Role>),
     /// The witnesses' answer to [`super::Action::AskWitness`].
     Witness {
         /// The peer's service, asked directly.
@@ -110,6 +113,35 @@ pub enum Event {
         /// How.
         outcome: StopOutcome,
     },
+    /// The arbiter answered.
+    Arbiter {
+        /// Which question.
+        operation: OperationId,
+        /// The answer.
+        reply: ArbiterReply,
+    },
+    /// The guardian confirmed, or why it could not.
+    Guarded {
+        /// Which order.
+        operation: OperationId,
+        /// An error in words.
+        result: Result<(), String>,
+    },
+    /// The guardian ended the service because its lease ran out, and verified that.
+    GuardianEnded {
+        /// The epoch that it ended.
+        epoch: Epoch,
+    },
+    /// A fence came to an end.
+    FenceDone {
+        /// Which.
+        operation: OperationId,
+        /// The device that said done and whose state was read back; or why there is none.
+        result: Result<String, String>,
+    },
+    /// The slower of the host's clocks is so much behind the faster, counted from the daemon's start. The faster one is
+    /// `now`, for what this host must have done by a time; the slower is for what another host must have done.
+    ClocksDiffer(Millis),
     /// Somebody else on this host (`stop-here`) stopped the service and wrote so into the state.
     ForeignStop {
         /// Every epoch up to this one is stopped here.

@@ -16,6 +16,7 @@ impl Node {
     pub(super) fn hear(&mut self, now: Millis, beat: Beat, out: &mut Vec<Action>) {
         if self.peer.silent {
             self.told.remove(&PageKind::PeerSilent);
+            self.told.remove(&PageKind::Unreachable);
             self.told.remove(&PageKind::LinkCut);
             self.note(now, Rule::PeerHeardAgain, "", out);
         }
@@ -26,6 +27,7 @@ impl Node {
         self.compare_digests(now, beat.digest, out);
         self.learn_numbers(&beat, out);
         self.learn_duty(now, &beat);
+        self.hear_fenced(now, &beat, out);
         self.peer.beat = Some(beat);
     }
 
@@ -115,6 +117,8 @@ impl Node {
             }
         }
         if late >= Policy::TILT_AT_MS {
+            // The lease is proved again at once, instead of at the next renewal.
+            self.arbitration.next_at = self.arbitration.next_at.min(now);
             if self.tilt_until.is_none() {
                 self.note(now, Rule::TiltBegan, &format!("the loop was late by {late}"), out);
             }

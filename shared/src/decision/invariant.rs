@@ -56,12 +56,27 @@ impl Node {
             return Some(format!("{name:?} cannot follow {:?}", before.name));
         }
         match &self.state {
+            State::Claimed { epoch, step, .. } if !step.is_owned() => {
+                if *epoch > record.highest {
+                    return Some(format!(
+                        "epoch {epoch} is to be claimed, but {} is the highest known",
+                        record.highest
+                    ));
+                }
+            }
             State::Claimed { epoch, .. }
             | State::Starting { epoch, .. }
             | State::Active { epoch }
             | State::Stopping { epoch, .. } => {
                 if *epoch != record.owned {
                     return Some(format!("{name:?} in epoch {epoch}, but {} is the one owned", record.owned));
+                }
+                let covered = self.keeping.as_ref().is_some_and(|keeping| keeping.epoch == *epoch);
+                let needed = matches!(self.state, State::Starting { .. } | State::Active { .. })
+                    && self.policy.lease.is_some()
+                    && *epoch <= record.arbiter;
+                if needed && !covered {
+                    return Some(format!("{name:?} in epoch {epoch} without its lease"));
                 }
                 if self.answering.is_some() && !matches!(self.state, State::Stopping { .. }) {
                     return Some(format!("{name:?} while acknowledging that nothing runs"));

@@ -11,14 +11,17 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Note, Page, PageKind};
+use super::arbiter::{ArbiterFailure, View};
 use super::event::Event;
+use super::fencing::Fencing;
+use super::lease::{Arbitration, HeldLease, Keeping};
 use super::peer::Beat;
 use super::policy::Policy;
 use super::record::{Phase, Record};
 use super::rule::Rule;
 use super::state::State;
 use super::timer::Timer;
-use super::types::{BootId, Epoch, Incarnation, Millis, OperationId, RequestId, StopMeans, Verdict};
+use super::types::{BootId, Epoch, Incarnation, Millis, OperationId, RequestId, Role, StopMeans, Verdict};
 
 /// The decision machine of one host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +49,12 @@ pub struct Node {
     /// Conditions that a person has been told of and that have not ended since.
     pub(super) told: BTreeSet<PageKind>,
     pub(super) frozen: bool,
+    /// How much the slower of the host's clocks is behind the faster.
+    pub(super) clock_lag: Millis,
+    /// The own lease, while this host holds one.
+    pub(super) keeping: Option<Keeping>,
+    pub(super) arbitration: Arbitration,
+    pub(super) fencing: Fencing,
 }
 
 /// What is known of the peer.
@@ -72,6 +81,8 @@ pub(super) struct Facts {
     pub(super) not_ready: Option<Vec<String>>,
     /// No reference point answers, or the own link is down.
     pub(super) isolated: bool,
+    /// The host that a failover policy names first.
+    pub(super) preferred: Option<Role>,
 }
 
 /// A demand that found nothing running here and is being answered.
@@ -86,13 +97,15 @@ pub(super) struct Answering {
 }
 
 impl Node {
-    /// Begins after a start of the daemon. `record` is what the disk remembered, if it could be read.
+    /// Begins after a start of the daemon. `record` is what the disk remembered, if it could be read; `held` is the lease
+    /// that the guardian still knows of.
     #[must_use]
     pub fn new(
         policy: Policy,
         boot: BootId,
         incarnation: Incarnation,
         record: Option<Record>,
+        held: Option<HeldLease>,
         now: Millis,
         out: &mut Vec<Action>,
     ) -> Node {
@@ -118,8 +131,12 @@ impl Node {
             withheld: None,
             told: BTreeSet::new(),
             frozen: false,
+            clock_lag: Millis(0),
+            keeping: None,
+            arbitration: Arbitration::new(now),
+            fencing: Fencing::default(),
         };
-        node.boot(boot, now, out);
+        node.boot(boot, held, now, out);
         node
     }
 
@@ -136,12 +153,13 @@ impl Node {
             Event::ThroughVerdict(verdict) => self.facts.through = verdict,
             Event::References { answering, of, link_up } => self.references(now, answering, of, link_up, out),
             Event::Readiness(reasons) => self.facts.not_ready = Some(reasons),
+            Event::Preferred(role) => self.facts.preferred = role,
             Event::Witness { direct, through } => self.witness(now, direct, through, out),
             Event::DemandReceived(demand) => self.demand_received(now, demand, out),
             Event::DemandWithdrawn(request) => self.demand_withdrawn(request),
             Event::Answered { request, answer } => self.answered(now, request, answer, out),
             Event::StillStopping { request, step: _ } => self.still_stopping(request),
-            Event::Unreachable { request, reason: _ } => self.unreachable(now, request),
+            Event::Unreachable { request, reason: _ } => self.unreachable(now, request, out),
             Event::RcmdDone { request, result } => self.rcmd_done(now, request, result, out),
             Event::TakeoverNotice(epoch) => self.learn_epoch(epoch),
             Event::StartPlease(epoch) => self.start_please(now, epoch, out),
@@ -149,11 +167,18 @@ impl Node {
             Event::Looked { operation, presence } => self.looked(now, operation, presence, out),
             Event::StartDone { operation, outcome } => self.start_done(now, operation, outcome, out),
             Event::StopDone { operation, outcome } => self.stop_done(now, operation, outcome, out),
+            Event::Arbiter { operation, reply } => self.arbiter_answered(now, operation, reply, out),
+            Event::Guarded { operation, result } => self.guarded(now, operation, result, out),
+            Event::GuardianEnded { epoch } => self.guardian_ended(now, epoch, out),
+            Event::FenceDone { operation, result } => self.fence_done(now, operation, result, out),
+            Event::ClocksDiffer(lag) => self.clock_lag = self.clock_lag.max(lag),
             Event::ForeignStop { epoch } => self.foreign_stop(now, epoch, out),
             Event::PolicyChanged(policy) => self.policy = policy,
             Event::Command { ticket, command } => self.command(now, ticket, command, out),
         }
         self.consider(now, out);
+        self.consider_fence(now, out);
+        self.arbitrate(now, out);
         self.check_invariants(now, &before, out);
     }
 
@@ -240,6 +265,12 @@ impl Node {
         self.facts.isolated
     }
 
+    /// A person was called for this condition, and it has not ended since.
+    #[must_use]
+    pub fn has_told(&self, kind: PageKind) -> bool {
+        self.told.contains(&kind)
+    }
+
     /// Until when decisions that rest on silence are held because the own loop was late.
     #[must_use]
     pub fn tilt_until(&self) -> Option<Millis> {
@@ -264,6 +295,25 @@ impl Node {
         let mut timers = Vec::new();
         self.for_each_timer(&mut |timer, at| timers.push((timer, at)));
         timers
+    }
+
+    /// The own lease: its epoch, when the last validated renewal was sent, and whether it has no time limit
+    /// (maintenance).
+    #[must_use]
+    pub fn lease(&self) -> Option<(Epoch, Millis, bool)> {
+        self.keeping.as_ref().map(|keeping| (keeping.epoch, keeping.since, keeping.hold))
+    }
+
+    /// What the arbiter showed last, and when it was read.
+    #[must_use]
+    pub fn arbiter_view(&self) -> Option<(&View, Millis)> {
+        self.arbitration.seen.as_ref().map(|seen| (&seen.view, seen.read_at))
+    }
+
+    /// Why the arbiter cannot be used now, and since when.
+    #[must_use]
+    pub fn arbiter_failure(&self) -> Option<(&ArbiterFailure, Millis)> {
+        self.arbitration.failing.as_ref().map(|(failure, since)| (failure, *since))
     }
 
     /// Could start the service now, as far as is known.
@@ -352,6 +402,7 @@ impl Node {
         if let Some(reasons) = self.facts.not_ready.as_ref().filter(|reasons| !reasons.is_empty()) {
             lines.push(format!("not ready: {}", reasons.join("; ")));
         }
+        lines.extend(self.arbiter_evidence(now));
         if self.facts.isolated {
             lines.push("no reference point answers this host".to_string());
         }

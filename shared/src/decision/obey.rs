@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::{Answering, Node};
 use super::peer::{Answer, Demand, Duty, Evidence, Refusal};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Phase, StopCause};
 use super::rule::Rule;
@@ -98,6 +99,10 @@ impl Node {
 
     /// Nothing should be running here; that is looked at, and made durable, before it is acknowledged.
     fn answer_not_running(&mut self, now: Millis, request: RequestId, epoch: Epoch, out: &mut Vec<Action>) {
+        if self.answering.as_ref().is_some_and(|answering| answering.request == request) {
+            // A repetition. On a slow disk each would put another write before its own answer, for ever.
+            return;
+        }
         let operation = self.operation();
         self.answering = Some(Answering { request, epoch, operation, began: now, verified: None });
         out.push(Action::Look { operation });
@@ -166,6 +171,8 @@ impl Node {
             StopCause::Demand(request) => format!("the {} demanded it ({request})", self.policy.role.peer()),
             StopCause::HigherEpoch(higher) => format!("the {} runs epoch {higher}", self.policy.role.peer()),
             StopCause::StartFailed { reason, .. } => format!("the start failed: {reason}"),
+            StopCause::LeaseLost => Rule::LeaseNotRenewed.sentence().into(),
+            StopCause::Deposed(later) => format!("the {} claimed epoch {later}", self.policy.role.peer()),
             StopCause::Overtaken => Rule::StartOvertaken.sentence().into(),
             StopCause::Invariant => Rule::InvariantBroken.sentence().into(),
         };
@@ -197,7 +204,12 @@ impl Node {
                         self.answer_not_running(now, request, epoch, out);
                     }
                 }
-                StopCause::Demand(_) | StopCause::HigherEpoch(_) | StopCause::Overtaken | StopCause::Invariant => {
+                StopCause::Demand(_)
+                | StopCause::HigherEpoch(_)
+                | StopCause::LeaseLost
+                | StopCause::Deposed(_)
+                | StopCause::Overtaken
+                | StopCause::Invariant => {
                     self.note(now, Rule::StopVerified, &stop_in_words(forced.as_ref()), out);
                     self.stopped(now, epoch, means, forced, answer_to, out);
                 }
@@ -214,8 +226,14 @@ impl Node {
         answer_to: Option<RequestId>,
         out: &mut Vec<Action>,
     ) {
+        self.lease_ends(out);
         let epoch = epoch.max(self.record.highest);
         let write = self.persist(Phase::Stopped { epoch, means, forced: forced.clone() }, out);
+        if planted(Bug::AcksBeforeDurable)
+            && let Some(request) = answer_to
+        {
+            out.push(Action::Answer { request, answer: Answer::Acked { epoch, means, forced: forced.clone() } });
+        }
         self.enter(now, State::Stopped { epoch, means, forced, writing: Some((write, answer_to)) });
     }
 
@@ -227,6 +245,7 @@ impl Node {
         if !durable {
             return self.stop_failed(now, epoch, Rule::StopNotDurable.sentence().into(), answer_to, out);
         }
+        self.release(now, self.record.owned);
         if let Some(request) = answer_to {
             self.let_go_at = Some(now);
             out.push(Action::Answer { request, answer });
@@ -264,6 +283,7 @@ impl Node {
         commanded: bool,
         out: &mut Vec<Action>,
     ) {
+        self.lease_ends(out);
         self.persist(Phase::FailedStart { epoch, reason: reason.clone(), commanded }, out);
         let effect = if commanded {
             "The other host is asked to take the service back."
@@ -314,6 +334,7 @@ impl Node {
             State::Stopping { .. } => return,
             _ => {}
         }
+        self.lease_ends(out);
         let means = StopMeans::PostConditions;
         out.push(Action::Balance(Balance::Leave));
         self.persist(Phase::Stopped { epoch, means, forced: None }, out);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arbiter::LeaseTimes;
 use super::types::{Millis, Role};
 
 /// The rules of one host. Both hosts of a pair hold the same, but for `role`.
@@ -17,6 +18,19 @@ pub struct Policy {
     pub proof_operator: bool,
     /// Silence past the time-out is taken for a stop, though two hosts may then be active.
     pub proof_timeout: bool,
+    /// The arbiter's lease, run out by arithmetic, is a proof of stop. Needs `lease`.
+    pub proof_lease: bool,
+    /// A fence device that said done, read back, is a proof of stop.
+    pub proof_fence: bool,
+    /// An arbiter is configured: every start needs its claim and keeps its lease.
+    pub lease: Option<LeaseTimes>,
+    /// How long this host leaves a silent peer alone before it fences it. Not the same on both hosts, so that they never
+    /// shoot each other at once.
+    pub fence_delay_ms: Millis,
+    /// How long all fence devices together may take.
+    pub fence_limit_ms: Millis,
+    /// A stop that cannot be verified waits for a person instead of letting the lease run out.
+    pub hold_failed_stop: bool,
     /// The second way to a silent host is configured.
     pub rcmd: bool,
     /// The slave's death while it is active makes the master take over.
@@ -59,6 +73,10 @@ impl Policy {
     pub const SETTLE_MS: Millis = Millis(1_000);
     /// How long a durable write may take before it counts as failed.
     pub const PERSIST_LIMIT_MS: Millis = Millis(10_000);
+    /// How long the guardian may take to confirm that it guards.
+    pub const GUARD_LIMIT_MS: Millis = Millis(10_000);
+    /// Between two tries of a fence that failed.
+    pub const FENCE_RETRY_MS: Millis = Millis(30_000);
     /// How long a stopped host waits for the other to start before it says that nobody does.
     pub const STOPPED_WAIT_MS: Millis = Millis(60_000);
     /// A loop that was late by this much doubts its own view of time.

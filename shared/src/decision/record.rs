@@ -24,6 +24,12 @@ pub struct Record {
     pub acknowledged: Epoch,
     /// An operator told the host to leave the service alone.
     pub maintenance: bool,
+    /// The highest claim ever seen in the arbiter. One that shows less has been rolled back.
+    #[serde(default)]
+    pub arbiter: Epoch,
+    /// The peer was fenced in this kernel start of its; zero: in one that is not known.
+    #[serde(default)]
+    pub fenced: Option<BootId>,
 }
 
 impl Record {
@@ -38,6 +44,8 @@ impl Record {
             automatic: Epoch(0),
             acknowledged: Epoch(0),
             maintenance: false,
+            arbiter: Epoch(0),
+            fenced: None,
         }
     }
 }
@@ -136,6 +144,13 @@ pub enum Proof {
         /// It came by the second way, as a signed statement.
         by_rcmd: bool,
     },
+    /// The peer's lease in the arbiter is over.
+    Lease(LeaseProof),
+    /// A fence device said done, and its state was read back.
+    Fence {
+        /// Which device.
+        device: String,
+    },
     /// A named person's word.
     Operator {
         /// Who.
@@ -143,6 +158,20 @@ pub enum Proof {
     },
     /// None: silence past the time-out. Two actives are possible.
     Timeout,
+}
+
+/// Why a lease is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LeaseProof {
+    /// The peer wrote into its slot that its epoch is over.
+    Released,
+    /// The peer's slot did not change for longer than its lease can last.
+    Expired {
+        /// For so long, on the slower of two own clocks.
+        unchanged_ms: Millis,
+    },
+    /// The latest epoch is this host's own, and nothing of it runs here any more.
+    Own,
 }
 
 /// Why a host stops its service.
@@ -159,6 +188,10 @@ pub enum StopCause {
         /// A person had commanded the start: the peer is asked to take the service back.
         commanded: bool,
     },
+    /// The lease was not renewed in time: the arbiter cannot be used.
+    LeaseLost,
+    /// The peer made a later claim.
+    Deposed(Epoch),
     /// The own start was interrupted so long, or so thoroughly, that the proof under it may not hold any more.
     Overtaken,
     /// The program caught itself in a wrong belief during a start.

@@ -7,29 +7,38 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
-use super::record::{Attempt, Phase, Proof, StopCause};
+use super::record::{Attempt, LeaseProof, Phase, Proof, StopCause};
 use super::rule::Rule;
-use super::state::State;
+use super::state::{ClaimStep, State};
 use super::types::{Epoch, Millis, OperationId, StartOutcome, StopMeans, Verdict};
 
 impl Node {
     /// A proof is there: the new epoch is made durable before anything starts.
     pub(super) fn claim(&mut self, now: Millis, attempt: Attempt, proof: Proof, rule: Rule, out: &mut Vec<Action>) {
         self.note(now, rule, &describe(&proof), out);
-        let epoch = self.record.highest.max(attempt.epoch).next_for(self.policy.role);
         self.rebooted = false;
+        self.told.remove(&PageKind::Blocked);
+        let highest = self.record.highest.max(attempt.epoch);
+        if self.policy.lease.is_some() {
+            // The arbiter keeps two hosts from one number, so the numbers are consecutive.
+            let epoch = Epoch(highest.0.saturating_add(1));
+            self.record.highest = epoch;
+            let writing = self.persist(self.record.phase.clone(), out);
+            self.note(now, Rule::Claimed, &format!("epoch {epoch}, with the arbiter"), out);
+            return self.enter(now, State::Claimed { epoch, attempt, proof, step: ClaimStep::Noting(writing) });
+        }
+        let epoch = highest.next_for(self.policy.role);
         self.record.highest = epoch;
         self.record.owned = epoch;
         if attempt.automatic() {
             self.record.automatic = self.record.automatic.max(epoch);
         }
-        self.told.remove(&PageKind::Blocked);
         // How old the proof is decides whether a daemon that crashes now may go on with the start.
         let proved = Attempt { began: now, ..attempt.clone() };
         let phase = Phase::Starting { epoch, attempt: proved, proof: proof.clone() };
         let writing = self.persist(phase, out);
         self.note(now, Rule::Claimed, &format!("epoch {epoch}"), out);
-        self.enter(now, State::Claimed { epoch, attempt, proof, writing });
+        self.enter(now, State::Claimed { epoch, attempt, proof, step: ClaimStep::Recording(writing) });
     }
 
     /// The proof covers every epoch up to the demanded one. If the peer runs a later one, the proof is old: it waited
@@ -40,24 +49,10 @@ impl Node {
             .is_some_and(|beat| matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > attempt.epoch);
         if overtaken {
             self.note(now, Rule::ClaimOvertaken, "", out);
+            self.lease_ends(out);
             self.persist(Phase::Standby, out);
             self.enter(now, State::Standby);
         }
-    }
-
-    /// The claim's write ended.
-    pub(super) fn claim_written(&mut self, now: Millis, durable: bool, out: &mut Vec<Action>) {
-        let State::Claimed { epoch, attempt, proof, .. } = self.state.clone() else { return };
-        if !durable {
-            self.note(now, Rule::ClaimNotDurable, "", out);
-            return self.failed_start(now, epoch, Rule::ClaimNotDurable.sentence().into(), attempt.commanded(), out);
-        }
-        self.note(now, Rule::ClaimDurable, &format!("epoch {epoch}"), out);
-        out.push(Action::Balance(Balance::Nowhere(epoch)));
-        let operation = self.operation();
-        let evidence = attempt.evidence.clone();
-        out.push(Action::Start { operation, epoch, resume: false, evidence });
-        self.enter(now, State::Starting { epoch, attempt, proof, operation });
     }
 
     pub(super) fn start_done(
@@ -137,6 +132,12 @@ pub(super) fn describe(proof: &Proof) -> String {
                 None => format!("{way}: {means}"),
             }
         }
+        Proof::Lease(LeaseProof::Released) => "the peer released its lease".into(),
+        Proof::Lease(LeaseProof::Own) => "the latest epoch is this host's own, and nothing of it runs here".into(),
+        Proof::Lease(LeaseProof::Expired { unchanged_ms }) => {
+            format!("the peer's lease ran out: not renewed for {unchanged_ms}")
+        }
+        Proof::Fence { device } => format!("fenced by {device}, read back"),
         Proof::Operator { by } => format!("confirmed by {by}"),
         Proof::Timeout => "none: the time-out passed (two actives are possible)".into(),
     }

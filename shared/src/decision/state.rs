@@ -63,12 +63,13 @@ pub enum State {
         /// How far the demand is.
         progress: Progress,
     },
-    /// The demand's time is over; the witnesses are asked whether silence may be taken for a stop.
+    /// The demand's time is over. Way out: the peer's lease ends, or the witnesses say whether silence may be taken for a
+    /// stop.
     Proving {
         /// The try.
         attempt: Attempt,
-        /// When the witnesses were asked.
-        asked: Millis,
+        /// When the witnesses were asked; `None`: the peer's lease runs out.
+        asked: Option<Millis>,
     },
     /// No allowed proof came. Way out: a late answer, the peer well again, `confirm-stopped`, `ack`.
     TakeoverBlocked {
@@ -83,7 +84,7 @@ pub enum State {
         /// The configuration takes silence for a stop, and the peer has not said otherwise.
         timeout_allowed: bool,
     },
-    /// A proof came; the claim of the new epoch is being made durable.
+    /// A proof came; the new epoch is being claimed. Way out: the claim is complete, lost, or given up at its limit.
     Claimed {
         /// The new epoch.
         epoch: Epoch,
@@ -91,8 +92,8 @@ pub enum State {
         attempt: Attempt,
         /// The proof.
         proof: Proof,
-        /// The durable write.
-        writing: OperationId,
+        /// How far the claim is.
+        step: ClaimStep,
     },
     /// The start list runs.
     Starting {
@@ -149,8 +150,8 @@ pub enum State {
         epoch: Epoch,
         /// Why.
         reason: String,
-        /// The look that follows `force-offline`, and the ticket of its answer.
-        looking: Option<(OperationId, u64)>,
+        /// The look that follows `force-offline`, with the ticket of its answer, or the guardian's end of the service.
+        looking: Option<(OperationId, Option<u64>)>,
     },
     /// The service runs where it must not. Way out: a person stops it and says `ack`.
     ExclusivityError {
@@ -159,6 +160,42 @@ pub enum State {
         /// The look that follows `ack`.
         looking: Option<OperationId>,
     },
+}
+
+/// How far a claim is. Without an arbiter it has the last step only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ClaimStep {
+    /// The new epoch becomes durable before the arbiter hears of it.
+    Noting(OperationId),
+    /// The arbiter is looked at: the claim rests on what it shows.
+    Looking,
+    /// The claim is made.
+    Claiming,
+    /// Made; the peer's slot is looked at again.
+    LookingAgain,
+    /// It had changed: its wait runs anew.
+    Waiting,
+    /// The own lease begins with its first renewal.
+    Renewing,
+    /// The guardian is told of it.
+    Guarding(OperationId),
+    /// The start becomes durable.
+    Recording(OperationId),
+}
+
+impl ClaimStep {
+    /// The epoch is this host's own: from here on its beats say so.
+    #[must_use]
+    pub const fn is_owned(self) -> bool {
+        match self {
+            ClaimStep::Noting(_) | ClaimStep::Looking | ClaimStep::Claiming => false,
+            ClaimStep::LookingAgain
+            | ClaimStep::Waiting
+            | ClaimStep::Renewing
+            | ClaimStep::Guarding(_)
+            | ClaimStep::Recording(_) => true,
+        }
+    }
 }
 
 /// How far a demand is.
@@ -225,6 +262,7 @@ impl State {
             State::Passive { .. } => Duty::Passive,
             State::Standby | State::Suspect { .. } => Duty::Standby,
             State::Requesting { .. } | State::Proving { .. } => Duty::Requesting,
+            State::Claimed { step, .. } if !step.is_owned() => Duty::Requesting,
             State::Claimed { .. } | State::Starting { .. } => Duty::Starting,
             State::Active { .. } => Duty::Active,
             State::Stopping { .. } => Duty::Stopping,
@@ -308,11 +346,11 @@ impl StateName {
             StateName::Standby => "takes over when the active host fails; by hand: failoverctl takeover / takeback",
             StateName::Suspect => "ends when the peer is heard again, or with a demand",
             StateName::Requesting => "ends with the peer's answer, or after shutdown_timeout",
-            StateName::Proving => "ends when the witnesses have answered",
+            StateName::Proving => "ends when the peer's lease is over, or the witnesses have answered",
             StateName::TakeoverBlocked => {
                 "verify that the service is stopped there, then: failoverctl confirm-stopped HOST --reason …"
             }
-            StateName::Claimed => "ends when the claim is durable",
+            StateName::Claimed => "ends when the claim is complete, or at its limit; look at the arbiter",
             StateName::Starting => "ends with the start list, or at its limit",
             StateName::Active => "by hand: failoverctl takeover / takeback",
             StateName::Stopping => "ends with the stop list and its ladder, or at their limit",

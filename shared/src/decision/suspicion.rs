@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::action::{Action, PageKind};
+use super::contend::Holder;
 use super::event::Sight;
 use super::node::Node;
 use super::peer::{Duty, Evidence};
@@ -53,13 +54,16 @@ impl Node {
         }
     }
 
-    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master.
+    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master. A failover
+    /// policy goes before both. Should the two hosts' policies disagree, either none demands, which is told as a service
+    /// that nobody runs, or both do, which is what [`Rule::YieldedToPeer`] is for.
     fn consider_idle_pair(&mut self, now: Millis, out: &mut Vec<Action>) {
         let theirs = self.heard().map_or(Epoch(0), |beat| beat.owned);
-        let first = match self.record.owned.cmp(&theirs) {
-            core::cmp::Ordering::Greater => true,
-            core::cmp::Ordering::Less => false,
-            core::cmp::Ordering::Equal => self.policy.role == Role::Master,
+        let first = match (self.facts.preferred, self.record.owned.cmp(&theirs)) {
+            (Some(preferred), _) => self.policy.role == preferred,
+            (None, core::cmp::Ordering::Greater) => true,
+            (None, core::cmp::Ordering::Less) => false,
+            (None, core::cmp::Ordering::Equal) => self.policy.role == Role::Master,
         };
         if !first || self.facts.not_ready.is_none() {
             self.idle_since = None;
@@ -76,12 +80,28 @@ impl Node {
         if !self.peer.silent {
             return self.enter(now, State::Standby);
         }
+        match self.holder(now) {
+            Holder::Maintenance => return self.withhold(now, Rule::WithheldMaintenance, false, out),
+            Holder::Renewing => {
+                let link_cut = matches!(self.state, State::Suspect { link_cut: true, .. });
+                return self.link_is_cut(now, link_cut, Rule::LeaseRenewing, out);
+            }
+            Holder::Undecided => return,
+            Holder::Quiet | Holder::Nobody | Holder::Unknown => {}
+        }
+        if self.peer.beat.is_none() {
+            // Booted alone: the arbiter knows whether anybody may run the service.
+            if self.lease_over(now).is_some() {
+                self.demand_or_withhold(now, Evidence::NobodyActive, Rule::NobodyActive, out);
+            }
+            return;
+        }
         let was_active = self.peer.beat.as_ref().is_some_and(|beat| beat.duty != Duty::Held);
         let evidence = Evidence::Silence(self.silence(now));
         if let Some(rule) = self.withheld_by(now, &evidence) {
             return self.withhold(now, rule, was_active, out);
         }
-        if self.withheld != Some(Rule::LinkCut) {
+        if !matches!(self.withheld, Some(Rule::LinkCut | Rule::LeaseRenewing)) || self.holder(now) == Holder::Quiet {
             self.nothing_withheld();
         }
         let due = asked.is_none_or(|at| now.since(at) >= Policy::WITNESS_EVERY_MS);
@@ -99,7 +119,7 @@ impl Node {
                     return;
                 }
                 if through == Sight::Serving && direct != Sight::Serving {
-                    return self.link_is_cut(now, link_cut, out);
+                    return self.link_is_cut(now, link_cut, Rule::LinkCut, out);
                 }
                 let evidence = Evidence::Silence(self.silence(now));
                 self.demand_or_withhold(now, evidence, Rule::DemandSilence, out);
@@ -129,19 +149,20 @@ impl Node {
         }
     }
 
-    fn link_is_cut(&mut self, now: Millis, known: bool, out: &mut Vec<Action>) {
+    fn link_is_cut(&mut self, now: Millis, known: bool, rule: Rule, out: &mut Vec<Action>) {
         if !known {
-            self.note(now, Rule::LinkCut, "", out);
+            self.note(now, rule, "", out);
         }
         if let State::Suspect { link_cut, .. } = &mut self.state {
             *link_cut = true;
         }
-        self.withheld = Some(Rule::LinkCut);
+        self.withheld = Some(rule);
         self.page(
             PageKind::LinkCut,
             format!(
-                "The {} is silent on every path, but its service answers through the balancer.",
-                self.policy.role.peer()
+                "The {} is silent on every path, but {}.",
+                self.policy.role.peer(),
+                if rule == Rule::LinkCut { "its service answers through the balancer" } else { "it renews its lease" }
             ),
             "Nothing is moved. While the link is cut, a failure of the service is seen late or not at all.",
             "Mend the link between the two hosts; failoverctl status shows each path.",
@@ -166,7 +187,8 @@ impl Node {
         };
         let commanded = matches!(evidence, Evidence::Command { .. } | Evidence::RollBack);
         let peer_maintenance = self.peer.beat.as_ref().is_some_and(|beat| beat.maintenance);
-        let digests_differ = self.peer.beat.as_ref().is_some_and(|beat| beat.digest != self.policy.digest);
+        let digest = self.peer.beat.as_ref().map(|beat| beat.digest).or_else(|| self.slot_digest());
+        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest);
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),

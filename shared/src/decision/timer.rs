@@ -11,6 +11,22 @@ pub enum Timer {
     StartLimit,
     /// A stop that has not been reported by then is not verified.
     StopLimit,
+    /// The lease was not renewed by then: the service stops (T).
+    LeaseStop,
+    /// A question to the arbiter that has not been answered by then has failed.
+    ArbiterLimit,
+    /// The next question to the arbiter: a renewal, or a look.
+    ArbiterNext,
+    /// A guardian that has not confirmed by then does not guard.
+    GuardLimit,
+    /// A claim that is not complete by then is given up.
+    ClaimLimit,
+    /// The peer's lease is over by then, if its slot does not change.
+    LeaseWait,
+    /// The silent peer is fenced, or fenced again.
+    FenceNext,
+    /// A fence that has not been reported by then has failed.
+    FenceLimit,
     /// The peer's silence becomes suspicion.
     SuspectAfter,
     /// A booted host that has not heard its peer by then pages.
@@ -42,8 +58,18 @@ impl Timer {
     #[must_use]
     pub const fn is_safety(self) -> bool {
         match self {
-            Timer::PersistLimit | Timer::StartLimit | Timer::StopLimit => true,
-            Timer::SuspectAfter
+            Timer::PersistLimit
+            | Timer::StartLimit
+            | Timer::StopLimit
+            | Timer::LeaseStop
+            | Timer::ArbiterLimit
+            | Timer::ArbiterNext
+            | Timer::GuardLimit => true,
+            Timer::ClaimLimit
+            | Timer::LeaseWait
+            | Timer::FenceNext
+            | Timer::FenceLimit
+            | Timer::SuspectAfter
             | Timer::BootWait
             | Timer::Settle
             | Timer::DemandRetry

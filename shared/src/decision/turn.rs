@@ -7,9 +7,9 @@ use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
 use super::policy::Policy;
-use super::record::StopCause;
+use super::record::{Proof, StopCause};
 use super::rule::Rule;
-use super::state::State;
+use super::state::{ClaimStep, State};
 use super::timer::Timer;
 use super::types::{Millis, OperationId, Presence, Verdict};
 
@@ -33,25 +33,37 @@ impl Node {
                     self.stop_failed(now, epoch, "the stop ran out of time".into(), answer_to, out);
                 }
             }
+            Some(Timer::LeaseStop) => self.lease_runs_out(now, out),
+            Some(Timer::ArbiterLimit) => self.arbiter_silent(now, out),
+            Some(Timer::GuardLimit) => self.claim_guarded(now, Err("no answer in time".into()), out),
             _ => {}
         }
     }
 
     /// Suspicion timers, after every ready socket was read.
     pub(super) fn suspicion_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.arbitration.judged_at = now;
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);
         self.demand_timers(now, out);
+        self.judge_fence(now, out);
         match &self.state {
             State::Passive { .. } if now.since(self.entered) >= self.policy.boot_wait_ms => {
                 self.boot_wait_over(now, out)
             }
-            State::Requesting { attempt, .. } if now.since(self.entered) >= self.policy.shutdown_timeout_ms => {
-                self.shutdown_timed_out(now, attempt.clone(), out);
+            State::Requesting { attempt, progress } if now.since(self.entered) >= self.policy.shutdown_timeout_ms => {
+                match progress.writing {
+                    // It was never sent, so nobody has been silent about it; and it must not be sent from now on.
+                    Some(_) => self.demand_not_durable(now, attempt.request, out),
+                    None => self.shutdown_timed_out(now, attempt.clone(), out),
+                }
             }
-            State::Proving { attempt, asked } if now.since(*asked) >= Policy::WITNESS_LIMIT_MS => {
+            State::Proving { attempt, asked: Some(asked) } if now.since(*asked) >= Policy::WITNESS_LIMIT_MS => {
                 self.timeout_judged(now, attempt.clone(), false, out);
+            }
+            State::Claimed { .. } if self.claim_limit().is_some_and(|at| now >= at) => {
+                self.claim_lost(now, "it was not complete in time", out);
             }
             State::Stopped { writing: None, .. } if now.since(self.entered) >= Policy::STOPPED_WAIT_MS => {
                 self.nobody_started(now, out);
@@ -102,8 +114,7 @@ impl Node {
                 if durable {
                     self.send_demand(now, out);
                 } else {
-                    self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
-                    self.withdraw(now, request, Rule::DemandNotDurable, out);
+                    self.demand_not_durable(now, request, out);
                 }
             }
             State::Claimed { .. } => self.claim_written(now, durable, out),
@@ -121,7 +132,7 @@ impl Node {
         }
         match &self.state {
             State::Requesting { progress, .. } => progress.writing,
-            State::Claimed { writing, .. } => Some(*writing),
+            State::Claimed { step: ClaimStep::Noting(writing) | ClaimStep::Recording(writing), .. } => Some(*writing),
             State::Stopped { writing, .. } => writing.map(|(operation, _)| operation),
             _ => None,
         }
@@ -158,8 +169,11 @@ impl Node {
             State::Suspect { asked, .. } => self.consider_suspect(now, asked, out),
             State::Requesting { attempt, progress } => self.consider_requesting(now, &attempt, &progress, out),
             State::Claimed { attempt, .. } => self.consider_claimed(now, &attempt, out),
-            State::Proving { attempt, .. } => {
-                if !self.peer.silent {
+            State::Proving { attempt, asked: None } => self.consider_lease(now, attempt, out),
+            State::Proving { attempt, asked: Some(_) } => {
+                if let Some(proof) = self.lease_over(now) {
+                    self.claim(now, attempt, Proof::Lease(proof), Rule::ProofLease, out);
+                } else if !self.peer.silent {
                     self.withdraw(now, attempt.request, Rule::PeerHeardAgain, out);
                 }
             }
@@ -245,7 +259,9 @@ impl Node {
     fn consider_stopped(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
         let since_stop = self.peer.heard_at.unwrap_or_default().since(self.entered);
         let Some(beat) = self.heard().filter(|_| self.answering.is_none()) else { return };
-        if matches!(beat.duty, Duty::Starting | Duty::Active) && beat.owned > epoch {
+        // The stopped epoch is the highest known: after a stop for a higher epoch it is the peer's own.
+        let is_newer = beat.owned > self.record.owned.min(epoch);
+        if matches!(beat.duty, Duty::Starting | Duty::Active) && is_newer {
             self.note(now, Rule::PeerStarted, "", out);
             self.enter(now, State::Standby);
         } else if beat.duty == Duty::Standby && since_stop >= self.policy.suspect_after_ms {
@@ -295,7 +311,7 @@ impl Node {
                 self.refused_timer(each);
             }
             State::Suspect { asked, .. } => match (asked, self.withheld) {
-                (Some(asked), None | Some(Rule::LinkCut)) => {
+                (Some(asked), None | Some(Rule::LinkCut | Rule::LeaseRenewing)) => {
                     each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS));
                 }
                 // What withholds ends with an event, and the pause with its own timer.
@@ -306,11 +322,11 @@ impl Node {
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
-                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent && progress.writing.is_none() {
+                if self.policy.rcmd && !progress.rcmd_tried && self.peer.silent && progress.sent.is_some() {
                     each(Timer::RcmdAfter, entered.after(Policy::RCMD_AFTER_MS));
                 }
             }
-            State::Proving { asked, .. } => each(Timer::Witness, asked.after(Policy::WITNESS_LIMIT_MS)),
+            State::Proving { asked: Some(asked), .. } => each(Timer::Witness, asked.after(Policy::WITNESS_LIMIT_MS)),
             State::TakeoverBlocked { sent, asked, timeout_allowed, .. } => {
                 each(Timer::DemandRetry, sent.after(Policy::DEMAND_RETRY_MS));
                 if let (true, true, Some(asked)) = (*timeout_allowed, self.peer.silent, asked) {
@@ -332,12 +348,19 @@ impl Node {
                     each(Timer::RollBack, asked.after(Policy::DEMAND_RETRY_MS));
                 }
             }
-            State::Claimed { .. }
+            State::Claimed { .. } => {
+                if let Some(at) = self.claim_limit() {
+                    each(Timer::ClaimLimit, at);
+                }
+            }
+            State::Proving { asked: None, .. }
             | State::Active { .. }
             | State::Stopped { .. }
             | State::FailedStop { .. }
             | State::ExclusivityError { .. } => {}
         }
+        self.arbiter_timers(each);
+        self.fence_timers(each);
     }
 
     fn refused_timer(&self, each: &mut dyn FnMut(Timer, Millis)) {

@@ -28,7 +28,7 @@ pub struct Disk {
 
 enum Request {
     Persist { operation: OperationId, record: Box<Record> },
-    Append { entry: Box<Entry>, durable: Option<oneshot::Sender<bool>> },
+    Append { entry: Box<Entry>, durable: bool, done: Option<oneshot::Sender<bool>> },
     Recheck { reply: oneshot::Sender<Option<Epoch>> },
     Tail { after: u64, count: usize, reply: oneshot::Sender<Vec<Entry>> },
 }
@@ -52,16 +52,26 @@ impl Disk {
 
     /// Writes a journal entry, some time soon. A lost entry is not worth holding up a move.
     pub fn note(&self, entry: Entry) {
-        let _ = self.requests.try_send(Request::Append { entry: Box::new(entry), durable: None });
+        let _ = self.requests.try_send(Request::Append { entry: Box::new(entry), durable: false, done: None });
     }
 
     /// Writes a journal entry and says when it is durable; false if it is not.
     pub async fn note_durably(&self, entry: Entry) -> bool {
-        let (done, durable) = oneshot::channel();
-        if self.requests.try_send(Request::Append { entry: Box::new(entry), durable: Some(done) }).is_err() {
+        self.append(entry, true).await
+    }
+
+    /// Writes a journal entry and says when the kernel has it; false if it has not. It then outlives this process, but
+    /// not the kernel.
+    pub async fn note_written(&self, entry: Entry) -> bool {
+        self.append(entry, false).await
+    }
+
+    async fn append(&self, entry: Entry, durable: bool) -> bool {
+        let (done, written) = oneshot::channel();
+        if self.requests.try_send(Request::Append { entry: Box::new(entry), durable, done: Some(done) }).is_err() {
             return false;
         }
-        durable.await.unwrap_or(false)
+        written.await.unwrap_or(false)
     }
 
     /// Whether somebody else (`stop-here`) wrote meanwhile that the service is stopped, and up to which epoch. A disk
@@ -105,15 +115,15 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
                     return;
                 }
             }
-            Request::Append { entry, durable } => {
-                if durable.is_some() {
+            Request::Append { entry, durable, done } => {
+                if durable {
                     failpoint("entry-before");
                 }
-                let written = journal.append(&entry, durable.is_some());
+                let written = journal.append(&entry, durable);
                 if let Err(error) = &written {
                     tracing::warn!(%error, "a journal entry was lost");
                 }
-                if let Some(done) = durable {
+                if let Some(done) = done {
                     // Nobody waits any more: the step was given up.
                     let _ = done.send(written.is_ok());
                 }

@@ -1,10 +1,13 @@
 //! The acting half's middle: it owns the decision core and is the only place where the other modules meet.
 
+mod arbitration;
 mod balancing;
 mod disk;
 mod entries;
+mod guarding;
 mod operator;
 mod perform;
+mod policy;
 mod readiness;
 mod references;
 mod reload;

@@ -80,7 +80,9 @@ impl Driver {
             return self.pass_on(request, to);
         }
         match request {
-            Request::Move { dry_run: true, .. } => to.answer(self.dry_run(now)),
+            Request::Move { dry_run: true, despite_config_difference, .. } => {
+                to.answer(self.dry_run(now, despite_config_difference));
+            }
             Request::Move { by, reason, despite_config_difference, .. } => {
                 let text = format!("move the service to the {own}: {reason}");
                 let command = Command::MoveHere { by: by.clone(), reason, despite_config_difference };
@@ -127,11 +129,11 @@ impl Driver {
     }
 
     /// Whether a move here would be accepted, told by a copy of the core that is then thrown away.
-    fn dry_run(&self, now: Millis) -> Reply {
+    fn dry_run(&self, now: Millis, despite_config_difference: bool) -> Reply {
         let mut copy = self.node.clone();
         let mut actions = Vec::new();
-        let command =
-            Command::MoveHere { by: "dry run".into(), reason: "dry run".into(), despite_config_difference: false };
+        let (by, reason) = ("dry run".into(), "dry run".into());
+        let command = Command::MoveHere { by, reason, despite_config_difference };
         copy.step(now, Event::Command { ticket: 0, command }, &mut actions);
         let answer = actions.into_iter().find_map(|action| match action {
             crate::decision::Action::Reply { ticket: 0, result } => Some(result),
@@ -190,15 +192,20 @@ impl Driver {
     fn ask_peer(&self, message: Message, reply: oneshot::Sender<Reply>) {
         let peer = self.peer.clone();
         let name = self.loaded.config.host(self.settings.role.peer()).name.clone();
+        let is_command = matches!(message, Message::Command { .. });
         tokio::spawn(async move {
-            failpoint("order-before");
+            if is_command {
+                failpoint("order-before");
+            }
             let answered = match peer.request(message, PEER_LIMIT, None).await {
                 Ok(Message::Reply { body }) => Ok(body),
                 Ok(Message::Error { text }) => Err(text),
                 Ok(_) => Err(format!("{name} answered something else than asked")),
                 Err(error) => Err(format!("{name} could not be asked: {error}")),
             };
-            failpoint("order-after");
+            if is_command {
+                failpoint("order-after");
+            }
             answer(reply, answered);
         });
     }

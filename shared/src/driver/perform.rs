@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::turn::Driver;
 use super::{Input, entries};
 use crate::balancer::Report;
-use crate::decision::{Action, Answer, Demand, Event, Millis, PageKind, RequestId, State, StopCause};
+use crate::decision::{Action, Answer, Demand, Event, Millis, OperationId, PageKind, RequestId, State, StopCause};
 use crate::failpoint::failpoint;
+use crate::fence::Fence;
 use crate::notify::{Kind, Page as Letter};
 use crate::provision::load_pair_key;
 use crate::rcmd;
@@ -42,6 +43,14 @@ impl Driver {
                 );
                 self.service.stop(operation, epoch, resume, failed_start, &reason);
             }
+            Action::Arbiter { operation, request } => self.arbitration.ask(operation, request),
+            Action::Guard { operation, lease } => {
+                if let Err(why) = self.guarding.tell(operation, lease) {
+                    self.send_later(Event::Guarded { operation, result: Err(why) });
+                }
+            }
+            Action::Fence { operation } => self.fence_peer(operation),
+            Action::Unfence => self.let_peer_back(),
             Action::Balance(balance) => self.balancing.wish(balance),
             Action::AskWitness => self.watch.ask_witness(&self.loaded, self.balancing.witness(), &self.inputs),
             Action::Notice(epoch) => self.tell_peer(Message::TakeoverNotice { epoch }),
@@ -62,6 +71,36 @@ impl Driver {
             }
         }
         let _ = now;
+    }
+
+    /// Devices may take minutes; the core has a limit for all of them.
+    fn fence_peer(&self, operation: OperationId) {
+        let (loaded, inputs, target) = (self.loaded.clone(), self.inputs.clone(), self.settings.role.peer());
+        tokio::spawn(async move {
+            let result = match Fence::of(&loaded.config).off(target).await {
+                Ok(fenced) => Ok(format!("{} ({})", fenced.device, fenced.read_back)),
+                Err(error) => Err(chain(&error)),
+            };
+            let _ = inputs.send(Input::Core(Event::FenceDone { operation, result })).await;
+        });
+    }
+
+    fn let_peer_back(&self) {
+        let (loaded, disk, target) = (self.loaded.clone(), self.disk.clone(), self.settings.role.peer());
+        tokio::spawn(async move {
+            let text = match Fence::of(&loaded.config).on(target).await {
+                Ok(devices) if devices.is_empty() => format!("the {target} is not cut off any more"),
+                Ok(devices) => format!("the {target} is let back by {}", devices.join(", ")),
+                Err(error) => {
+                    tracing::error!("the {target} could not be let back: {}", chain(&error));
+                    format!(
+                        "the {target} could not be let back: {}; by hand: failoverctl fence on {target}",
+                        chain(&error)
+                    )
+                }
+            };
+            disk.note(entries::entry("fence", &text, &[]));
+        });
     }
 
     /// An event that comes with the next turn.
@@ -214,9 +253,9 @@ fn letter_kind(kind: PageKind) -> Kind {
         PageKind::StopFailed => Kind::FailedStop,
         PageKind::Exclusivity | PageKind::TwoActives => Kind::BothActive,
         PageKind::NoTakeover => Kind::NotReady,
-        PageKind::LinkCut | PageKind::PeerSilent => Kind::Link,
+        PageKind::LinkCut | PageKind::PeerSilent | PageKind::Unreachable => Kind::Link,
         PageKind::ConfigDiffers => Kind::ConfigDiffers,
         PageKind::BalancerDiverged => Kind::BalancerDiverged,
-        PageKind::State | PageKind::Invariant => Kind::Internal,
+        PageKind::State | PageKind::Arbiter | PageKind::Fence | PageKind::Invariant => Kind::Internal,
     }
 }

@@ -39,6 +39,9 @@ impl Driver {
         self.loaded = Arc::new(loaded);
         self.header.set_digest(self.loaded.digest);
         self.facts.peer_keys = None;
+        if let Err(why) = self.guarding.replace_config(&self.loaded.config) {
+            tracing::error!("the guardian goes on with the old plan: {why}");
+        }
         self.service.replace_config(self.loaded.clone());
         self.watch.replace_config(&self.loaded);
         let policy = setup::policy(&self.loaded, role);
@@ -76,9 +79,11 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
             config.balancer.clone(),
             config.notify.clone(),
             config.security.clone(),
+            // Another place knows nothing of the claims so far.
+            config.arbiter.as_ref().map(|arbiter| (arbiter.place.clone(), arbiter.guard.clone())),
         )
     };
     (parts(old) != parts(new)).then(|| {
-        "hosts, ports, beat, balancer, notify and security are taken over at a start only: restart the daemon (the service runs on)".to_string()
+        "hosts, ports, beat, balancer, notify, security and arbiter are taken over at a start only: restart the daemon (the service runs on)".to_string()
     })
 }

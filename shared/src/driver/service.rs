@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::steps::{self, Left, interrupted_at};
+use super::steps::{self, Interrupted, Left, interrupted_at};
 use super::{Input, Settings, entries};
 use crate::check::{Record, Vantage};
 use crate::config::{Loaded, Probe, Service};
@@ -83,7 +83,7 @@ impl ServiceWork {
         let cgroup = config.service.cgroup.as_deref().and_then(|name| cgroup::folder(name).ok());
         let run = ListRun {
             stages: config.service.lists.of(Operation::start_of(self.role)).to_vec(),
-            position: self.position(resume, Direction::Start, epoch),
+            position: self.interrupted(resume, Direction::Start, epoch).position,
             resumed: resume,
             direction: Direction::Start,
             on_step_failure: OnStepFailure::EndList,
@@ -160,13 +160,15 @@ impl ServiceWork {
         // The stop itself cannot be cancelled; the list before it is.
         let _ = self.supersede();
         let events = self.recorder(Direction::Stop, epoch);
+        let Interrupted { position, failed } = self.interrupted(resume, Direction::Stop, epoch);
         let run = StopRun {
             service: Arc::new(self.loaded.config.service.clone()),
             context: self.context(self.environment(epoch, Direction::Stop, reason)),
             log_file: self.log.clone(),
             kill_after: self.loaded.config.timing.kill_after,
-            position: self.position(resume, Direction::Stop, epoch),
+            position,
             resumed: resume,
+            failed,
             ladder_only: false,
             after_failed_start,
             lock: self.lock.clone(),
@@ -191,8 +193,8 @@ impl ServiceWork {
         cancelled
     }
 
-    fn position(&self, resume: bool, direction: Direction, epoch: Epoch) -> Position {
-        if resume { interrupted_at(&self.resume, direction, epoch) } else { Position::first() }
+    fn interrupted(&self, resume: bool, direction: Direction, epoch: Epoch) -> Interrupted {
+        if resume { interrupted_at(&self.resume, direction, epoch) } else { Interrupted::nowhere() }
     }
 
     fn recorder(&self, direction: Direction, epoch: Epoch) -> mpsc::Sender<StepEvent> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::mpsc;
 
+use super::arbitration::Arbitration;
 use super::disk::{self, Disk};
+use super::guarding::Guarding;
 use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
 use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings};
@@ -189,8 +191,14 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let place = notify::Place { spool: &spool, host: &own_name, pair: &config.name, folder: &config.service.directory };
     let pager = Pager::start(&config.notify, place).map_err(needs("the pager did not start"))?;
 
+    let (arbitration, trouble) = Arbitration::start(config, role, boot, inputs.clone());
+    if let Some(trouble) = trouble {
+        troubles.insert("arbiter", trouble);
+    }
+    let guarding = Guarding::start(config, &settings.run_dir, role, boot);
     let mut first = Vec::new();
-    let node = Node::new(policy(&loaded, role), boot, incarnation, record, clock::now(), &mut first);
+    let node =
+        Node::new(policy(&loaded, role), boot, incarnation, record, guarding.remembered(), clock::now(), &mut first);
     let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume);
     let watch = Watch::start(&settings, &loaded, role, inputs.clone());
     let restarts = std::env::var("FAILOVER_RESTARTS").unwrap_or_default();
@@ -214,6 +222,8 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         service,
         watch,
         balancing,
+        arbitration,
+        guarding,
         pager,
         inputs,
         troubles,
@@ -237,6 +247,12 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
         proof_ack: allows(Proof::Ack),
         proof_operator: allows(Proof::Operator),
         proof_timeout: allows(Proof::Timeout),
+        proof_lease: allows(Proof::Lease),
+        proof_fence: allows(Proof::Fence),
+        lease: config.arbiter.as_ref().map(|arbiter| arbiter.times),
+        fence_delay_ms: millis(config.fence_delay(role)),
+        fence_limit_ms: millis(config.fence_limit() + slack),
+        hold_failed_stop: config.service.on_stop_failure == config::OnStopFailure::AskOperator,
         rcmd: config.rcmd.is_some(),
         reverse_protection: config.reverse_protection,
         suspect_after_ms: millis(timing.suspect_after),

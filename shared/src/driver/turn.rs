@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::arbitration::Arbitration;
 use super::disk::Disk;
 use super::entries;
+use super::guarding::Guarding;
 use super::service::ServiceWork;
 use super::steps::{self, StepAt, StepProgress};
 use super::watch::Watch;
@@ -22,6 +24,7 @@ use crate::clock;
 use crate::config::Loaded;
 use crate::control::Asked;
 use crate::decision::{Action, Beat, BootId, Event, Millis, Node, RequestId, StateName};
+use crate::guardian::News;
 use crate::heartbeat::{Heard, Heartbeat};
 use crate::key::KeyRing;
 use crate::notify::Pager;
@@ -53,6 +56,8 @@ pub(super) struct Driver {
     pub(super) service: ServiceWork,
     pub(super) watch: Watch,
     pub(super) balancing: super::balancing::Balancing,
+    pub(super) arbitration: Arbitration,
+    pub(super) guarding: Guarding,
     pub(super) pager: Pager,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) facts: Facts,
@@ -66,6 +71,7 @@ pub(super) struct Driver {
     beat: Option<Beat>,
     loop_lag: Millis,
     loop_lag_at: Millis,
+    clock_lag: Millis,
 }
 
 /// What a daemon is put together from.
@@ -83,6 +89,8 @@ pub(super) struct Parts {
     pub(super) service: ServiceWork,
     pub(super) watch: Watch,
     pub(super) balancing: super::balancing::Balancing,
+    pub(super) arbitration: Arbitration,
+    pub(super) guarding: Guarding,
     pub(super) pager: Pager,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) troubles: BTreeMap<&'static str, String>,
@@ -118,12 +126,13 @@ enum Woken {
     Incoming(Option<Incoming>),
     Asked(Option<Asked>),
     Signal(Option<super::signals::Signal>),
+    Guardian(News),
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> Driver {
         let Parts { settings, loaded, boot, node, heartbeat, header, keys, channel_counters, peer, disk, .. } = parts;
-        let Parts { service, watch, balancing, pager, inputs, troubles, .. } = parts;
+        let Parts { service, watch, balancing, arbitration, guarding, pager, inputs, troubles, .. } = parts;
         Driver {
             state: node.state().name(),
             settings,
@@ -139,6 +148,8 @@ impl Driver {
             service,
             watch,
             balancing,
+            arbitration,
+            guarding,
             pager,
             inputs,
             troubles,
@@ -151,6 +162,7 @@ impl Driver {
             beat: None,
             loop_lag: Millis(0),
             loop_lag_at: Millis(0),
+            clock_lag: Millis(0),
         }
     }
 
@@ -163,10 +175,14 @@ impl Driver {
             let due = self.next_due(asked_at);
             let woken = self.wait(&mut sources, asked_at, due).await;
             let woke_at = clock::now();
+            // Before any timer: an hour of sleep must not look like an hour in which the peer's lease ran out.
+            self.clocks(woke_at);
             self.step(woke_at, Event::TurnBegan);
+            self.guardian(woke_at);
             let now = self.judge_lateness(woke_at, due).await;
             match woken {
-                Woken::Timer | Woken::Beats => {}
+                Woken::Timer | Woken::Beats | Woken::Guardian(News::Report) => {}
+                Woken::Guardian(News::Gone) => return self.replace_guardian(),
                 Woken::Input(Some(input)) => self.input(now, input),
                 Woken::Incoming(Some(incoming)) => self.incoming(now, incoming),
                 Woken::Asked(Some(asked)) => self.asked(now, asked),
@@ -193,9 +209,18 @@ impl Driver {
             input = sources.inputs.recv() => Woken::Input(input),
             incoming = sources.incoming.recv() => Woken::Incoming(incoming),
             () = self.heartbeat.readable() => Woken::Beats,
+            news = self.guardian_news() => Woken::Guardian(news),
             signal = sources.signals.recv() => Woken::Signal(signal),
             asked = sources.asked.recv() => Woken::Asked(asked),
             () = tokio::time::sleep(pause) => Woken::Timer,
+        }
+    }
+
+    /// The guardian's line; silent for ever where there is none.
+    async fn guardian_news(&self) -> News {
+        match self.guarding.line() {
+            Some(guarded) => guarded.news().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -316,6 +341,44 @@ impl Driver {
     /// One event for the core; its actions are performed at the end of the turn, in order.
     pub(super) fn step(&mut self, now: Millis, event: Event) {
         self.node.step(now, event, &mut self.actions);
+    }
+
+    /// By how much the host's clocks differ, when that has changed.
+    fn clocks(&mut self, now: Millis) {
+        let lag = clock::lag();
+        if lag != self.clock_lag {
+            self.clock_lag = lag;
+            self.step(now, Event::ClocksDiffer(lag));
+        }
+    }
+
+    /// The guardian is shown that this daemon lives, and looked at.
+    fn guardian(&mut self, now: Millis) {
+        let found = self.guarding.look();
+        if let Some((operation, result)) = found.guarded {
+            self.step(now, Event::Guarded { operation, result });
+        }
+        if let Some(epoch) = found.ended {
+            self.step(now, Event::GuardianEnded { epoch });
+        }
+        let before = self.troubles.remove("guardian");
+        if let Some(trouble) = found.trouble.or_else(|| self.guarding.trouble()) {
+            if before.as_ref() != Some(&trouble) {
+                tracing::error!("{trouble}");
+            }
+            self.troubles.insert("guardian", trouble);
+        }
+    }
+
+    /// The guardian is gone: this process becomes the start of the next one, and the service runs on.
+    fn replace_guardian(&mut self) {
+        tracing::error!("the guardian is gone; this daemon makes place for a new one");
+        self.disk.note(entries::entry("daemon", "the guardian is gone; a new one is started", &[]));
+        if let Some(guarded) = self.guarding.line() {
+            let error = guarded.replace_guardian();
+            tracing::error!(%error, "no new guardian from here");
+        }
+        self.farewell();
     }
 
     fn finish_turn(&mut self) {

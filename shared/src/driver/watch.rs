@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::disk::Disk;
+use super::policy::Situation;
 use super::restarts::Restarts;
 use super::{Input, Settings, entries, readiness, references, witness};
 use crate::balancer::{Driver as BalancerDriver, Reconciler};
@@ -39,6 +40,8 @@ pub(super) struct Watch {
     tense: Arc<AtomicBool>,
     /// Nothing of the service should be running here.
     idle: Arc<AtomicBool>,
+    /// What a failover policy is told.
+    situation: watch::Sender<Situation>,
     lookouts: Vec<JoinHandle<()>>,
     state_dir: std::path::PathBuf,
 }
@@ -63,6 +66,7 @@ impl Watch {
             remote: None,
             tense: Arc::default(),
             idle: Arc::default(),
+            situation: watch::Sender::default(),
             lookouts: Vec::new(),
             state_dir: settings.state_dir.clone(),
         };
@@ -76,7 +80,7 @@ impl Watch {
         }
         let config = Arc::new(loaded.config.clone());
         let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
-        let ready = readiness::watch(loaded.clone(), self.role, self.state_dir.clone(), idle, inputs);
+        let ready = readiness::watch(loaded.clone(), self.role, self.state_dir.clone(), idle, self.situation.subscribe(), inputs);
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }
@@ -94,6 +98,10 @@ impl Watch {
         self.tense.store(silent, Ordering::Relaxed);
         self.idle.store(matches!(node.state(), State::Standby | State::Suspect { .. }), Ordering::Relaxed);
         let active = matches!(node.state(), State::Active { .. });
+        let peer_is_active = !silent && beat.is_some_and(|beat| beat.duty == Duty::Active);
+        let owner = active.then_some(self.role).or(peer_is_active.then_some(self.role.peer()));
+        let now_is = Situation { owner, peer_heard: !silent && beat.is_some() };
+        self.situation.send_if_modified(|before| std::mem::replace(before, now_is) != now_is);
         match (active, self.local.is_some()) {
             (true, false) => self.local = Some(self.lookout(now, loaded, true)),
             (false, true) => {
@@ -347,6 +355,7 @@ fn row(row: Row) -> CheckStatus {
         verdict: row.verdict,
         last,
         age_ms: row.age.map(|age| age.0),
+        stale_after_ms: Some(row.stale_after.0),
         failures: format!("{} failed, fails at {} of {}", row.failures, row.fails, row.of),
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Counters {
     pub(super) answered: AtomicU64,
     pub(super) fresh: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) unreachable: AtomicU64,
     late_max_us: AtomicU64,
     dropped: [AtomicU64; Dropped::COUNT],
 }
@@ -73,6 +74,8 @@ pub struct CountersSnapshot {
     pub wrong_path: u64,
     /// Packets from a foreign address.
     pub wrong_address: u64,
+    /// Errors of the network that were read in place of a packet: nobody listens at the peer's port, no way to it.
+    pub unreachable: u64,
     /// Repeated or overtaken beats.
     pub old: u64,
     /// Signed beats that do not echo this host's nonce.
@@ -109,6 +112,7 @@ impl Counters {
             wrong_key: dropped(Dropped::Key),
             wrong_path: dropped(Dropped::Path),
             wrong_address: dropped(Dropped::Address),
+            unreachable: read(&self.unreachable),
             old: dropped(Dropped::Old),
             unproven: dropped(Dropped::Unproven),
         }

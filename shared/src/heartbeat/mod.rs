@@ -29,7 +29,7 @@ use counters::{Counters, Dropped};
 use freshness::{Freshness, Judgement};
 use outgoing::{Addressee, Outgoing};
 use packet::{BODY_BYTES_MAX, Name, PACKET_BYTES_MAX, Packet};
-use path::Path;
+use path::{Path, Received};
 
 /// The shortest interval: the beating thread may have real-time priority and must not eat a core.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -175,7 +175,7 @@ impl Heartbeat {
     /// Waits until a packet is there. Safe to drop at its await. One caller at a time: only the last one is woken.
     pub async fn readable(&self) {
         poll_fn(|context| {
-            let ready = self.readiness.iter().any(|socket| holds_packet(socket, context));
+            let ready = self.readiness.iter().any(|socket| self.holds_packet(socket, context));
             if ready { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -192,8 +192,14 @@ impl Heartbeat {
             for _ in 0..PACKETS_MAX {
                 let heard = match path.receive(&mut buffer) {
                     None => break,
-                    Some(None) => Err(Dropped::Address),
-                    Some(Some(length)) => self.hear(&mut incoming, number, buffer.get(..length).unwrap_or(&[]), now),
+                    Some(Received::Unreachable) => {
+                        Counters::count(&self.outgoing.counters.unreachable);
+                        continue;
+                    }
+                    Some(Received::Foreign) => Err(Dropped::Address),
+                    Some(Received::Packet { length }) => {
+                        self.hear(&mut incoming, number, buffer.get(..length).unwrap_or(&[]), now)
+                    }
                 };
                 match heard {
                     Ok(heard) => {
@@ -262,20 +268,22 @@ impl Heartbeat {
             self.outgoing.answer(path, Addressee { nonce: packet.nonce, keys: packet.keys });
         }
     }
-}
 
-/// Whether the socket holds a packet. The runtime only tells that something *came*, and stays with that until it is told
-/// that the socket is empty; [`Heartbeat::drain`] goes past it, so the socket is asked here.
-fn holds_packet(socket: &tokio::net::UdpSocket, context: &mut Context<'_>) -> bool {
-    let mut byte = [0; 1];
-    loop {
-        match socket.poll_peek_from(context, &mut ReadBuf::new(&mut byte)) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(_)) => return true,
-            // The answer to a packet that was sent: nobody listens there. Asking has taken it off the socket.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            // Whatever else it is, draining goes on past it.
-            Poll::Ready(Err(_)) => return true,
+    /// Whether the socket holds a packet. The runtime only tells that something *came*, and stays with that until it is told
+    /// that the socket is empty; [`Heartbeat::drain`] goes past it, so the socket is asked here.
+    fn holds_packet(&self, socket: &tokio::net::UdpSocket, context: &mut Context<'_>) -> bool {
+        let mut byte = [0; 1];
+        loop {
+            match socket.poll_peek_from(context, &mut ReadBuf::new(&mut byte)) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(_)) => return true,
+                // The answer to a packet that was sent: nobody listens there. Asking has taken it off the socket.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    Counters::count(&self.outgoing.counters.unreachable);
+                }
+                // Whatever else it is, draining goes on past it.
+                Poll::Ready(Err(_)) => return true,
+            }
         }
     }
 }

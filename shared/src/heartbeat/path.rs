@@ -6,6 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// What a socket held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A packet from the peer's address.
+    Packet {
+        /// In bytes.
+        length: usize,
+    },
+    /// A packet from another address.
+    Foreign,
+    /// The answer (ICMP) to a packet that was sent: nobody listens there. It takes the place of a packet.
+    Unreachable,
+}
+
 pub(super) struct Path {
     peer: SocketAddr,
     socket: UdpSocket,
@@ -49,14 +63,14 @@ impl Path {
         }
     }
 
-    /// The next packet, its length and whether it is from the peer; `None` if none is there. Asks the socket itself: what
-    /// the runtime has heard about the socket may be older than the clock reading of this turn.
-    pub(super) fn receive(&self, bytes: &mut [u8]) -> Option<Option<usize>> {
+    /// The next thing that came; `None` if there is nothing. Asks the socket itself: what the runtime has heard about the
+    /// socket may be older than the clock reading of this turn.
+    pub(super) fn receive(&self, bytes: &mut [u8]) -> Option<Received> {
         match self.socket.recv_from(bytes) {
-            Ok((length, from)) => Some((from == self.peer).then_some(length)),
+            Ok((length, from)) if from == self.peer => Some(Received::Packet { length }),
+            Ok(_) => Some(Received::Foreign),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            // The answer to a packet that was sent: nobody listens there. It takes the place of a packet.
-            Err(_) => Some(None),
+            Err(_) => Some(Received::Unreachable),
         }
     }
 

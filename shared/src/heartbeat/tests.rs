@@ -381,6 +381,20 @@ async fn the_longest_beat_fits_into_a_packet() {
 }
 
 #[tokio::test]
+async fn a_peer_whose_port_is_closed_is_no_packet_from_a_foreign_address() {
+    let keys = ring();
+    let (closed, _) = addresses(14);
+    let mut host = Host::start(Role::Master, 1, keys, vec![("127.0.0.1:0".parse().unwrap(), closed)]);
+    let end = Instant::now() + PATIENCE;
+    while host.heartbeat.counters().unreachable == 0 {
+        assert!(Instant::now() < end, "nothing was counted: {:?}", host.heartbeat.counters());
+        host.drain();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(host.heartbeat.counters().wrong_address, 0);
+}
+
+#[tokio::test]
 async fn settings_that_cannot_work_are_refused() {
     let settings = |paths, interval| HeartbeatSettings {
         paths,

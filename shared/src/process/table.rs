@@ -42,6 +42,14 @@ pub struct Process {
     pub zombie: bool,
 }
 
+impl Process {
+    /// Whether it is called `name`, as far as the kernel keeps names.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == String::from_utf8_lossy(&name.as_bytes()[..name.len().min(NAME_BYTES_MAX)])
+    }
+}
+
 impl std::fmt::Display for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} (pid {})", self.name, self.id.pid)
@@ -90,8 +98,7 @@ pub fn look(pid: i32) -> io::Result<Option<Process>> {
 /// # Errors
 /// `/proc` cannot be read.
 pub fn named(name: &str) -> io::Result<Vec<Process>> {
-    let kept = String::from_utf8_lossy(&name.as_bytes()[..name.len().min(NAME_BYTES_MAX)]).into_owned();
-    let pass = || Ok::<_, io::Error>(list()?.into_iter().filter(|process| process.name == kept).collect::<Vec<_>>());
+    let pass = || Ok::<_, io::Error>(list()?.into_iter().filter(|process| process.is_named(name)).collect::<Vec<_>>());
     let first = pass()?;
     if first.is_empty() { pass() } else { Ok(first) }
 }

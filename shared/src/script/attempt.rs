@@ -1,9 +1,6 @@
 //! One step of a list, from its journal entry to its end.
 
 use std::path::Path;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::cancel::Cancel;
 use super::cgroup;
@@ -12,16 +9,12 @@ use super::exit::StepExit;
 use super::kind::Answer;
 use super::list::{Direction, ListEnd, ListRun};
 use super::log::LogWriter;
+use super::patience::Patience;
 use super::prepare::{Prepared, prepare};
 use super::step::{self, Invocation, StepEnd};
 use super::task::Task;
 use crate::failpoint::failpoint;
 use crate::process::ProcessGroup;
-
-/// How long a stop waits for the journal, at each step. A hanging disk must not keep the service alive.
-pub(super) const STOP_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(2);
-/// How long a start waits for it. A start without a journal is not begun.
-const START_WAITS_FOR_JOURNAL: Duration = Duration::from_secs(30);
 
 /// A step of a list.
 #[derive(Clone, Copy)]
@@ -31,9 +24,12 @@ pub(super) struct Attempt<'a> {
     pub(super) index: u32,
     /// How many there are.
     pub(super) of: u32,
+    /// No stage follows.
+    pub(super) last: bool,
     pub(super) task: &'a Task,
     /// The service's control group, where there is one to use.
     pub(super) cgroup: Option<&'a Path>,
+    pub(super) patience: &'a Patience,
 }
 
 /// A step that has ended.
@@ -58,6 +54,7 @@ impl Attempt<'_> {
         let end = self.to_its_end(&command, &mut log, &mut cancel).await;
         failpoint("script-after");
         let answer = task.script.contract().answer(task.action, &end.exit);
+        let (gate, written) = StepGate::new();
         list.tell(StepEvent::After {
             index,
             of,
@@ -68,15 +65,21 @@ impl Attempt<'_> {
             duration: end.duration,
             tail: end.tail,
             left: end.left,
+            gate,
         })
         .await;
+        // Of others, the next step's entry comes behind theirs in the same file.
+        let awaited = (self.last || !answer.passed()) && end.exit != StepExit::Cancelled;
+        if awaited && !self.patience.for_end(async { written.await.is_ok() }).await {
+            list.note(format!("the end of step {index} is not in the journal: after a crash it would run again")).await;
+        }
         let cgroup_populated = self.cgroup.is_some_and(|folder| matches!(cgroup::populated(folder), Ok(Some(true))));
         Ok(Ended { index, command, exit: end.exit, answer, left: end.left, cgroup_populated })
     }
 
     /// Waits until the journal has the step's entry.
     async fn confirmed(self, command: &str, cancel: &mut Cancel) -> Result<(), ListEnd> {
-        let Attempt { list, index, of, .. } = self;
+        let Attempt { list, index, of, patience, .. } = self;
         if cancel.is_cancelled() {
             return Err(ListEnd::Cancelled { step: index });
         }
@@ -85,12 +88,8 @@ impl Attempt<'_> {
             let before = StepEvent::Before { index, of, command: command.to_owned(), gate };
             list.events.send(before).await.is_ok() && opened.await.is_ok()
         };
-        let patience = match list.direction {
-            Direction::Start | Direction::Restart => START_WAITS_FOR_JOURNAL,
-            Direction::Stop => STOP_WAITS_FOR_JOURNAL,
-        };
         let confirmed = tokio::select! {
-            confirmed = timeout(patience, asked) => confirmed == Ok(true),
+            confirmed = patience.for_beginning(asked) => confirmed,
             () = cancel.cancelled() => return Err(ListEnd::Cancelled { step: index }),
         };
         match (confirmed, list.direction) {
@@ -112,7 +111,7 @@ impl Attempt<'_> {
     }
 
     async fn to_its_end(self, command: &str, log: &mut Option<LogWriter>, cancel: &mut Cancel) -> StepEnd {
-        let Attempt { list, index, of, task, cgroup } = self;
+        let Attempt { list, index, of, task, cgroup, .. } = self;
         let title = format!("{} step {index} of {of}", list.environment.operation);
         if let Some(log) = log {
             let (now, epoch) = (jiff::Timestamp::now(), list.environment.epoch);

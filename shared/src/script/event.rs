@@ -43,6 +43,9 @@ pub enum StepEvent {
         /// Set when it left processes behind in its group: a stop wants to find them again, also after a restart of
         /// the daemon.
         left: Option<ProcessGroup>,
+        /// Opened when the journal has the entry. A list waits for it where no further step of it follows: what comes
+        /// then must not find this step still open.
+        gate: StepGate,
     },
     /// Anything else that is worth a line: a rung of the ladder, a finding, a script log that cannot be written.
     Note {
@@ -51,8 +54,8 @@ pub enum StepEvent {
     },
 }
 
-/// Holds a step back until its journal entry is durable. Dropped unopened, it says that the entry could not be made
-/// durable: a step of a start is then not run; a step of a stop is, because a full disk must not keep a service alive.
+/// Holds a list back until its journal entry is there. Dropped unopened, it says that the entry could not be made: a
+/// step of a start is then not run; a step of a stop is, because a full disk must not keep a service alive.
 #[derive(Debug)]
 pub struct StepGate(oneshot::Sender<()>);
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 
-use super::attempt::{Attempt, Ended, STOP_WAITS_FOR_JOURNAL};
+use super::attempt::{Attempt, Ended};
 use super::cancel::Cancel;
 use super::cgroup;
 use super::environment::Environment;
 use super::event::StepEvent;
 use super::exit::StepExit;
 use super::log::{LogWriter, ScriptLog};
+use super::patience::{Patience, STOP_WAITS_FOR_JOURNAL};
 use super::task::{Stage, Task};
 use crate::process::ProcessGroup;
 
@@ -78,7 +79,7 @@ pub struct ListRun {
     pub position: Position,
     /// The daemon died while this list ran: what still runs of the interrupted steps is ended first.
     pub resumed: bool,
-    /// Start or stop.
+    /// Start, restart or stop.
     pub direction: Direction,
     /// What follows a failed step.
     pub on_step_failure: OnStepFailure,
@@ -184,10 +185,14 @@ impl ListRun {
         }
         let of = u32::try_from(self.stages.iter().map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX);
         let cgroup = self.usable_cgroup().await;
+        let patience = &Patience::of(self.direction);
         for (_, stage) in self.numbered() {
-            let attempts = stage
-                .into_iter()
-                .map(|(index, task)| Attempt { list: self, index, of, task, cgroup }.run(log.clone(), cancel.clone()));
+            // Where no step follows, the ladder or the looks do: after a crash in those, these must not run again.
+            let last = stage.iter().any(|(index, _)| *index == of);
+            let attempts = stage.into_iter().map(|(index, task)| {
+                let attempt = Attempt { list: self, index, of, last, task, cgroup, patience };
+                attempt.run(log.clone(), cancel.clone())
+            });
             // All of them, also if one fails: each has its limit, and a step that is half done helps nobody.
             for result in join_all(attempts).await {
                 match result {

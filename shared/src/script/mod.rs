@@ -17,6 +17,8 @@ pub mod kind;
 mod list;
 mod log;
 mod output;
+mod patience;
+mod policy;
 mod prepare;
 pub(crate) mod step;
 mod task;
@@ -29,6 +31,7 @@ pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;
 pub use group::{Group, GroupState, look_at_group};
 pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
+pub use policy::{Choice, FailoverPolicy};
 pub use task::{Lists, Script, Stage, Task, limit};
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod mount;
 mod run;
 mod verify;
 
+pub(crate) use mount::mounts_below;
+pub(crate) use mount::unescape;
 pub use run::{StopRun, stop_service};
 pub use verify::{Finding, State, StopContext, Verification, look, verify};
 

@@ -96,6 +96,20 @@ fn deepest(path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(points.into_iter().rfind(|other| other.starts_with(&point)))
 }
 
+/// The mount points at `path` and below it in the kernel's order, if something is mounted on `path` itself. Only looks
+/// into the kernel's table, so it cannot hang; `path` must be without symbolic links.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut points = mount_points(&fs::read("/proc/self/mountinfo")?);
+    if !points.iter().any(|point| point == path) {
+        points.clear();
+    }
+    points.retain(|point| point.starts_with(path));
+    Ok(points)
+}
+
 /// The mount points in the kernel's order: proc_pid_mountinfo(5), field 5.
 fn mount_points(table: &[u8]) -> Vec<PathBuf> {
     table
@@ -106,7 +120,7 @@ fn mount_points(table: &[u8]) -> Vec<PathBuf> {
 }
 
 /// The kernel writes blank, tab, line end and backslash as `\` and three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {

@@ -45,6 +45,8 @@ pub struct StopRun {
     pub position: Position,
     /// The daemon died while this stop ran.
     pub resumed: bool,
+    /// The step before `position` had failed when the daemon died.
+    pub failed: Option<Forced>,
     /// No stop list: the ladder at once. For the lower epoch of two actives.
     pub ladder_only: bool,
     /// A start has failed in the middle. The stop list, which its author wrote in the start's reverse order, then runs
@@ -94,6 +96,9 @@ impl StopRun {
         if self.ladder_only {
             let reason = "the ladder was asked for at once".to_owned();
             return Err((Forced { step: 0, reason }, None));
+        }
+        if let Some(failed) = self.failed.take().filter(|_| !self.after_failed_start) {
+            return Err((failed, Some(self.position.clone())));
         }
         let on_step_failure = if self.after_failed_start { OnStepFailure::GoOn } else { OnStepFailure::EndList };
         let outcome = self.steps(self.position.clone(), self.resumed, on_step_failure).await;

@@ -20,6 +20,12 @@ pub fn step() -> Result<Row> {
         proof_ack: true,
         proof_operator: true,
         proof_timeout: false,
+        proof_lease: false,
+        proof_fence: false,
+        lease: None,
+        fence_delay_ms: Millis(0),
+        fence_limit_ms: Millis(30_000),
+        hold_failed_stop: false,
         rcmd: false,
         reverse_protection: false,
         suspect_after_ms: Millis(3_000),
@@ -30,7 +36,7 @@ pub fn step() -> Result<Row> {
         hold_down_ms: Millis(600_000),
     };
     let mut out = Vec::new();
-    let mut node = Node::new(policy, BootId(1), Incarnation(1), None, Millis(0), &mut out);
+    let mut node = Node::new(policy, BootId(1), Incarnation(1), None, None, Millis(0), &mut out);
     let begun = Instant::now();
     for turn in 0..STEPS / 2 {
         let now = Millis(u64::from(turn));

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::cleanup::descendants;
 use super::stage::{Answer, HOSTS, MASTER, Place, SLAVE, Stage};
 use crate::judge::lmtp;
+use crate::keys::{key_files, make_keys};
 use crate::program::program;
-use crate::settings::{Settings, key_files, list, make_keys};
 use crate::wait::wait_until;
 
 const USER: &str = "reader";
@@ -77,7 +77,7 @@ impl Loopback {
         for file in key_files(host, HOSTS) {
             fs::copy(self.folder.join("keys").join(&file), own.join(&file))?;
         }
-        fs::write(own.join("failover.ron"), self.settings().text())?;
+        fs::write(own.join("failover.ron"), self.configuration())?;
         write_with_mode(&own.join("canary.pass"), &format!("{PASSWORD}\n"), 0o600)?;
         // Only that the scripts need no path with blanks in it.
         symlink(program("demo-mail")?, own.join("demo-mail"))?;
@@ -87,52 +87,50 @@ impl Loopback {
         Ok(())
     }
 
-    fn settings(&self) -> Settings {
+    fn configuration(&self) -> String {
         let places = &self.addresses;
         let host = |place: Place| {
-            let address = places.hosts[place].to_string();
-            let paths = list(&[address.clone(), places.second_path[place].to_string()]);
-            format!("Host(name: {:?}, address: {address:?}, heartbeat: {paths})", HOSTS[place])
+            let (address, second) = (places.hosts[place], places.second_path[place]);
+            format!("Host(name: {:?}, address: \"{address}\", heartbeat: [\"{address}\", \"{second}\"])", HOSTS[place])
         };
+        let (master, slave) = (host(MASTER), host(SLAVE));
+        let [monitor_port, monitor_port_slave] = places.monitor;
+        let (heartbeat_port, port) = (places.heartbeat, places.pop3);
         let front = SocketAddr::new(places.balancer, places.front_pop3);
-        Settings::default()
-            .pair("name", "\"demo\"")
-            .pair("master", host(MASTER))
-            .pair("slave", host(SLAVE))
-            .pair("monitor_port", places.monitor[MASTER].to_string())
-            .pair("monitor_port_slave", places.monitor[SLAVE].to_string())
-            .pair("heartbeat_port", places.heartbeat.to_string())
-            .pair("proof_of_stop", "[Ack, Timeout(two_actives_possible: true)]")
-            .pair(
-                "checks",
-                format!(
-                    "[Pop3(name: \"pop3\", port: {}, user: \"{CANARY}\", password_file: \"canary.pass\", \
-                     through: \"{front}\", every: \"250ms\", timeout: \"250ms\", fails: 2, of: 2)]",
-                    places.pop3
-                ),
-            )
-            .pair(
-                "balancer",
-                format!(
-                    "HaProxy(socket: {:?}, backends: [\"pop3\", \"lmtp\"], master: \"cfg1\", slave: \"cfg2\")",
-                    self.balancer_socket()
-                ),
-            )
-            .pair("references", format!("[Tcp(\"{front}\")]"))
-            .timing("beat", "50ms")
-            .timing("suspect_after", "500ms")
-            .timing("script_timeout", "3s")
-            .timing("kill_after", "200ms")
-            // At least the longest stop: one step, and the ladder behind it.
-            .timing("shutdown_timeout", "4s")
-            .timing("restart_grace", "0ms")
-            .timing("start_verify", "5s")
-            .timing("balancer_timeout", "1s")
-            .timing("balancer_every", "1s")
-            .service("startup_scripts", "[\"./start_1_store.sh\", \"./start_2_mail.sh\"]")
-            .service("shutdown_scripts", "[\"./stop_1_mail.sh\"]")
-            // Both hosts share one process list here, so a process name or a port could not tell them apart.
-            .service("stopped_when", "[PidFileGone(\"mail.pid\")]")
+        let socket = self.balancer_socket();
+        format!(
+            r#"// The demo's pair, with times short enough to watch.
+Pair(
+    name: "demo",
+    master: {master},
+    slave: {slave},
+    monitor_port: {monitor_port},
+    monitor_port_slave: {monitor_port_slave},
+    heartbeat_port: {heartbeat_port},
+    timing: (
+        beat: "50ms", suspect_after: "500ms", script_timeout: "3s", kill_after: "200ms", restart_grace: "0ms",
+        // At least the longest stop: one step, and the ladder behind it.
+        shutdown_timeout: "4s",
+        start_verify: "5s", balancer_timeout: "1s", balancer_every: "1s",
+    ),
+    proof_of_stop: [Ack, Timeout(two_actives_possible: true)],
+    service: (
+        startup_scripts: ["./start_1_store.sh", "./start_2_mail.sh"],
+        shutdown_scripts: ["./stop_1_mail.sh"],
+        // Both hosts share one process list here, so a process name or a port could not tell them apart.
+        stopped_when: [PidFileGone("mail.pid")],
+    ),
+    checks: [
+        Pop3(
+            name: "pop3", port: {port}, user: "{CANARY}", password_file: "canary.pass", through: "{front}",
+            every: "250ms", timeout: "250ms", fails: 2, of: 2,
+        ),
+    ],
+    balancer: HaProxy(socket: {socket:?}, backends: ["pop3", "lmtp"], master: "cfg1", slave: "cfg2"),
+    references: [Tcp("{front}")],
+)
+"#
+        )
     }
 
     fn scripts(&self, host: &str) -> [(&'static str, String); 3] {

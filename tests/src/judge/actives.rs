@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
@@ -198,7 +198,8 @@ fn serving_process(first: &AtomicI32) -> bool {
         return false;
     }
     // The host's own /proc, seen through its root: lists this host's processes only.
-    let Ok(list) = fs::read_dir(format!("/proc/{first}/root/proc")) else { return false };
+    let own = Path::new("/proc").join(first.to_string()).join("root").join("proc");
+    let Ok(list) = fs::read_dir(own) else { return false };
     for entry in list.flatten() {
         if !entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
             continue;

@@ -21,6 +21,7 @@ mod process;
 mod running;
 pub mod service;
 pub mod tree;
+pub mod watchdog;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -94,6 +94,12 @@ impl Tree {
         if cgroups {
             fresh("cgroup2", &self.root.join("sys/fs/cgroup"))?;
         }
+        // A guardian's last means would reset the machine, not the host: its letter ends here.
+        let trigger = self.root.join("proc/sysrq-trigger");
+        // Kernels without sysrq have none.
+        if trigger.exists() {
+            bind(Path::new("/dev/null"), &trigger)?;
+        }
         // All namespaces share the kernel's boot id; a host that boots anew must have another one.
         let boot_id = self.root.join("proc/sys/kernel/random/boot_id");
         bind(&folder.join("boot_id"), &boot_id)

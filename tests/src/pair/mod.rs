@@ -18,7 +18,7 @@ use crate::lab::{Host, Lab, Output, Running};
 use crate::program::{program, program_with_kill_points};
 use crate::wait::wait_for;
 
-pub use setup::{Proofs, Setup};
+pub use setup::{CONFIG, Proofs, Setup};
 
 /// How long the pair may take to come up or to move, scripts and a loaded machine included.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -38,9 +38,18 @@ impl Pair {
     /// When something of it cannot be made.
     pub fn install(test: &str, setup: &Setup) -> Result<Option<Pair>> {
         let Some(lab) = Lab::new(test)? else { return Ok(None) };
+        let mut pair = Pair::furnish(lab, setup)?;
+        pair.balancer_returns()?;
+        Ok(Some(pair))
+    }
+
+    /// The pair installed in a lab, and nothing of it running.
+    ///
+    /// # Errors
+    /// When something of it cannot be made.
+    pub fn furnish(lab: Lab, setup: &Setup) -> Result<Pair> {
         setup.install(&lab)?;
-        let haproxy = Some(haproxy::start(&lab)?);
-        Ok(Some(Pair { lab, haproxy, daemons: BTreeMap::new() }))
+        Ok(Pair { lab, haproxy: None, daemons: BTreeMap::new() })
     }
 
     /// The same with both daemons running, the service active on the master and clean for a move.
@@ -49,14 +58,22 @@ impl Pair {
     /// When the pair does not come up.
     pub fn begin(test: &str, setup: &Setup) -> Result<Option<Pair>> {
         let Some(mut pair) = Pair::install(test, setup)? else { return Ok(None) };
-        pair.start(Role::Master)?;
-        pair.start(Role::Slave)?;
-        pair.wait_active(Role::Master)?;
-        pair.wait_for(Role::Slave, "the slave to be ready and the balancer to lead to the master", |status| {
+        pair.come_up()?;
+        Ok(Some(pair))
+    }
+
+    /// Both daemons running, the service active on the master and clean for a move.
+    ///
+    /// # Errors
+    /// When the pair does not come up.
+    pub fn come_up(&mut self) -> Result<()> {
+        self.start(Role::Master)?;
+        self.start(Role::Slave)?;
+        self.wait_active(Role::Master)?;
+        self.wait_for(Role::Slave, "the slave to be ready and the balancer to lead to the master", |status| {
             status.not_ready.is_empty() && status.readiness_age_ms.is_some() && status.peer.duty == Some(Duty::Active)
         })?;
-        pair.wait_readable()?;
-        Ok(Some(pair))
+        self.wait_readable()
     }
 
     /// The host with a role.
@@ -147,9 +164,17 @@ impl Pair {
     /// # Errors
     /// When it cannot be run, or takes longer than [`LIMIT`].
     pub fn ctl(&self, role: Role, arguments: &[&str]) -> Result<Output> {
+        self.ctl_within(role, arguments, LIMIT)
+    }
+
+    /// The same with a limit of its own.
+    ///
+    /// # Errors
+    /// When it cannot be run, or takes longer than `limit`.
+    pub fn ctl_within(&self, role: Role, arguments: &[&str], limit: Duration) -> Result<Output> {
         let binary = program("failoverctl")?.display().to_string();
         let argv: Vec<&str> = std::iter::once(binary.as_str()).chain(arguments.iter().copied()).collect();
-        self.host(role).output(&argv, LIMIT)
+        self.host(role).output(&argv, limit)
     }
 
     /// Runs `failoverctl` on a host, which must accept.

@@ -3,10 +3,13 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use failover_shared::provision;
 
+use crate::keys::{key_files, make_keys};
 use crate::lab::service::{dovecot, haproxy, scripts, ssh};
-use crate::lab::{Cable, Lab};
+use crate::lab::{Cable, Host, Lab};
+
+/// The configuration file on a host.
+pub const CONFIG: &str = "/etc/failover/failover.ron";
 
 /// Which proofs of stop the pair allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Proofs {
     AckOperator,
     /// `[Ack, Operator, Timeout(two_actives_possible: true)]`.
     AckOperatorTimeout,
+    /// `[Ack, Lease, Operator]`; the arbiter is written in `more`.
+    AckLeaseOperator,
 }
 
 /// How the pair is set up. The default is a shop's usual one with short times.
@@ -64,6 +69,7 @@ impl Setup {
         let proofs = match self.proofs {
             Proofs::AckOperator => "Ack, Operator",
             Proofs::AckOperatorTimeout => "Ack, Operator, Timeout(two_actives_possible: true)",
+            Proofs::AckLeaseOperator => "Ack, Lease, Operator",
         };
         let rcmd = if self.rcmd {
             let arguments: Vec<String> = ssh::ARGUMENTS.iter().map(|word| format!("{word:?}")).collect();
@@ -135,24 +141,16 @@ Pair(
             ssh::install(lab)?;
         }
         let keys = lab.folder().join("keys");
+        let names = lab.pair().map(Host::name);
         fs::create_dir_all(&keys)?;
-        provision::create_pair_key(&keys)?;
-        for host in lab.pair() {
-            provision::create_host_certificate(&keys, host.name())?;
-        }
+        make_keys(&keys, names)?;
         for host in lab.pair() {
             scripts::install(host)?;
-            host.write("/etc/failover/failover.ron", &self.configuration(), 0o644)?;
+            host.write(CONFIG, &self.configuration(), 0o644)?;
             host.write("/etc/failover/canary.pass", dovecot::CANARY_PASSWORD, 0o600)?;
-            for entry in fs::read_dir(&keys)? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let others_key = name.ends_with(".key.pem") && name != format!("{}.key.pem", host.name());
-                if others_key {
-                    continue;
-                }
-                let text = fs::read_to_string(entry.path()).with_context(|| name.clone())?;
-                host.write(&format!("/etc/failover/{name}"), &text, 0o600)?;
+            for file in key_files(host.name(), names) {
+                let text = fs::read_to_string(keys.join(&file)).with_context(|| file.clone())?;
+                host.write(&format!("/etc/failover/{file}"), &text, 0o600)?;
             }
         }
         Ok(())

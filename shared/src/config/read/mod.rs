@@ -1,11 +1,15 @@
 //! From the tree to the model, key by key. Rules stand beside the keys they bind; those that bind several parts are in
 //! `rules`.
 
+mod arbiter;
 mod balancer;
 mod check;
+mod etcd;
+mod fence;
 mod host;
 mod notify;
 mod pair;
+mod proofs;
 mod rules;
 mod script;
 mod security;

@@ -1,16 +1,12 @@
 //! The outermost group.
 
 use super::super::leaf::{flag, name, port, span};
-use super::super::model::{Config, Proof};
-use super::super::problem::Problem;
+use super::super::model::Config;
 use super::super::reader::{Read, Reader};
 use super::super::tree::Node;
 use super::security::{rcmd, references, security};
 use super::timing::timing;
-use super::{balancer, check, host, notify, rules, service};
-
-/// The proofs that a later version brings.
-const LATER_PROOFS: [&str; 2] = ["Lease", "Fence"];
+use super::{arbiter, balancer, check, fence, host, notify, proofs, rules, service};
 
 /// Reads the whole pair. `None`: the reader holds the problems.
 pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Config> {
@@ -22,8 +18,10 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
     let monitor_port_slave = pair.or(reader, "monitor_port_slave", "7891", port);
     let heartbeat_port = pair.or(reader, "heartbeat_port", "7892", port);
     let timing = pair.or(reader, "timing", "()", timing);
-    let proof_of_stop = pair.required(reader, "proof_of_stop", "[Ack, Operator]", proofs);
-    pair.later(reader, "arbiter", "leases need it");
+    let proof_of_stop = pair.required(reader, "proof_of_stop", "[Ack, Operator]", proofs::proofs);
+    let arbiter = pair.optional(reader, "arbiter", arbiter::arbiter);
+    let fence = pair.or(reader, "fence", "[]", fence::devices);
+    let fence_delay = pair.or(reader, "fence_delay", "()", fence::delay);
 
     // A wrong timing is already noted; its defaults let the rest be read all the same.
     let limits = timing.as_ref().map_or(service::Limits::default(), service::Limits::of);
@@ -49,6 +47,12 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
     if let (Some(timing), Some(service), Some(proofs)) = (&timing, &service, &proof_of_stop) {
         rules::proofs(reader, &pair, timing, service, proofs);
     }
+    if let Some(proofs) = &proof_of_stop {
+        proofs::means(reader, &pair, proofs, arbiter.as_ref(), fence.as_deref());
+    }
+    if let (Some(timing), Some(service), Some(Some(arbiter))) = (&timing, &service, &arbiter) {
+        proofs::lease(reader, &pair, timing, service, arbiter);
+    }
     if let (Some(master), Some(slave), Some(master_port), Some(slave_port)) =
         (&master, &slave, monitor_port, monitor_port_slave)
     {
@@ -66,6 +70,9 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
         heartbeat_port: heartbeat_port?,
         timing: timing?,
         proof_of_stop: proof_of_stop?,
+        arbiter: arbiter?,
+        fence: fence?,
+        fence_delay: fence_delay?,
         service: service?,
         checks: checks?,
         balancer: balancer?,
@@ -77,56 +84,4 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
         objective_outage: objective_outage?,
         references: references?,
     })
-}
-
-/// The allowed proofs of stop. There is no default: what silence means is the operator's to say.
-fn proofs(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Vec<Proof>> {
-    let proofs = reader.list(node, path, (1, 5), proof)?;
-    for (index, proof) in proofs.iter().enumerate() {
-        if proofs.iter().take(index).any(|earlier| earlier == proof) {
-            reader.problem(Problem::at(node.span.clone(), format!("the proof `{proof:?}` stands here twice")));
-            return None;
-        }
-    }
-    let words: Vec<String> = proofs
-        .iter()
-        .map(|proof| match proof {
-            Proof::Timeout => "Timeout(two_actives_possible: true)".to_owned(),
-            other => format!("{other:?}"),
-        })
-        .collect();
-    reader.note(path, node, format!("[{}]", words.join(", ")));
-    Some(proofs)
-}
-
-fn proof(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Proof> {
-    let variant = reader.variant(node, &["Ack", "Operator", "Timeout", "Lease", "Fence"])?;
-    if LATER_PROOFS.contains(&variant.word) {
-        let message = format!("the proof `{}` comes with a later version of this program", variant.word);
-        reader.problem(Problem::at(node.span.clone(), message).help(
-            "until then a silent host can be proved stopped by `Ack` or `Operator`; `Timeout(two_actives_possible: true)` \
-             starts without any proof",
-        ));
-        return None;
-    }
-    match variant.word {
-        "Ack" => reader.no_payload(&variant).map(|()| Proof::Ack),
-        "Operator" => reader.no_payload(&variant).map(|()| Proof::Operator),
-        _ => {
-            let mut fields = reader.variant_fields(&variant, path);
-            let said = fields.or(reader, "two_actives_possible", "false", flag);
-            fields.finish(reader);
-            if said? {
-                return Some(Proof::Timeout);
-            }
-            let message = "`Timeout` lets a host start while the other may still run";
-            let problem = Problem::at(node.span.clone(), message).missing(format!("{path}.two_actives_possible"));
-            reader.problem(problem.help(
-                "a host that is only cut off then runs the service at the same time as its peer, on the same store. If \
-                 that risk is taken, write `Timeout(two_actives_possible: true)`; if not, write `Operator`: a person then \
-                 confirms that the silent host is stopped",
-            ));
-            None
-        }
-    }
 }

@@ -10,21 +10,24 @@ use super::*;
 const MINIMAL: &str = include_str!("../../../../config/minimal.ron");
 const ANNOTATED: &str = include_str!("../../../../config/failover.ron");
 const ALTEON: &str = include_str!("../../../../config/alteon.ron");
+const LEASE: &str = include_str!("../../../../config/lease.ron");
 const REFERENCE: &str = include_str!("../../../../docs/config.md");
 
-pub(super) const ALL: [&str; 3] = [MINIMAL, ANNOTATED, ALTEON];
+pub(super) const ALL: [&str; 4] = [MINIMAL, ANNOTATED, ALTEON, LEASE];
 
 /// Group and key of everything that the code asks for.
 fn schema() -> BTreeSet<(&'static str, &'static str)> {
     let mut asked = BTreeSet::new();
     let resources = super::scripts::with_resources();
-    for text in [EVERYTHING, &resources, SKETCH, MINIMAL, ANNOTATED, ALTEON] {
+    for text in [EVERYTHING, &resources, SKETCH, MINIMAL, ANNOTATED, ALTEON, LEASE] {
         let mut reader = Reader::new(Path::new("/etc/failover"), |_| Ok(Vec::new()));
         pair(&mut reader, &scan(text).root.unwrap_or_else(|error| panic!("{}", error.message)));
         asked.extend(reader.asked);
     }
     // Asked for only when the other is not written.
-    asked.extend([("HaProxy", "backends"), ("HaProxy", "backend"), ("Pair", "arbiter")]);
+    asked.extend([("HaProxy", "backends"), ("HaProxy", "backend")]);
+    asked.extend([("SharedStorage", "path"), ("SharedStorage", "profile"), ("SharedStorage", "drift_permille")]);
+    asked.extend([("SharedStorage", "guard"), ("GuardianOnly", "host_freeze_can_make_two_actives")]);
     asked
 }
 
@@ -36,7 +39,7 @@ fn sections(group: &str) -> String {
 
 #[test]
 fn every_example_is_a_good_configuration_without_a_warning_but_those_it_tells() {
-    for text in [ANNOTATED, ALTEON] {
+    for text in [ANNOTATED, ALTEON, LEASE] {
         let loaded = good(text);
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     }

@@ -67,3 +67,27 @@ fn the_other_role_needs_its_own_key() {
         "{findings:#?}"
     );
 }
+
+#[test]
+fn the_secrets_of_etcd_and_of_a_fence_agent_are_looked_at() {
+    let (dir, _) = host();
+    let text = changed("[Ack, Operator]", "[Ack, Fence, Lease]").replace(
+        "objective_outage",
+        "timing: (script_timeout: \"13s\"), arbiter: Etcd(endpoints: [\"https://etcd1:2379\"], ca_file: \"ca.pem\", user: \"u\", \
+         password_file: \"etcd.pass\", guard: Watchdog(\"/dev/watchdog\")), fence: [Agent(agent: \"fence_x\", options_file: \
+         \"fence.options\", master: {}, slave: {\"plug\": \"2\"})], objective_outage",
+    );
+    let text = text.replace("timing: (beat: \"200ms\", suspect_after: \"3s\", shutdown_timeout: \"60s\"),", "");
+    let config =
+        parse(&text, Path::new("failover.ron"), dir.path()).unwrap_or_else(|problems| panic!("{problems}")).config;
+    private(&dir.path().join("etcd.pass"), "s3cret\n", 0o604);
+    private(&dir.path().join("fence.options"), "# for both\n\npassword = s3cret\ns3cret\n", 0o600);
+    let findings = check_files(&config, Role::Master);
+    let shown = format!("{findings:#?}");
+    let keys: Vec<&str> = findings.iter().map(|finding| finding.key.as_str()).collect();
+    assert_eq!(keys, ["arbiter.password_file", "fence[1].options_file"], "{shown}");
+    assert!(shown.contains("line 4 of") && !shown.contains("s3cret"), "{shown}");
+    private(&dir.path().join("etcd.pass"), "s3cret\n", 0o600);
+    private(&dir.path().join("fence.options"), "password = s3cret\n", 0o600);
+    assert_eq!(check_files(&config, Role::Master), []);
+}

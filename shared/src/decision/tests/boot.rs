@@ -77,6 +77,20 @@ fn the_owner_of_the_highest_epoch_starts_whatever_its_role() {
 }
 
 #[test]
+fn a_failover_policy_names_the_host_that_starts_first() {
+    let mut slave = Story::boots(policy(Role::Slave), None);
+    slave.tell(Event::Preferred(Some(Role::Slave))).tell(Event::Readiness(vec![])).looked(Presence::NothingRuns);
+    slave.hears(Duty::Standby, 0, 0).pass_heard(1_500);
+    assert_eq!(slave.state(), StateName::Requesting);
+
+    let record = remembered(EARLIER, Phase::Active { epoch: Epoch(2) }, 2);
+    let mut master = Story::boots(policy(Role::Master), Some(record));
+    master.tell(Event::Preferred(Some(Role::Slave))).tell(Event::Readiness(vec![])).looked(Presence::NothingRuns);
+    master.hears(Duty::Standby, 2, 1).pass_heard(30_000);
+    assert_eq!((master.state(), master.demands()), (StateName::Standby, 0));
+}
+
+#[test]
 fn a_master_that_reboots_answers_the_waiting_demand_that_it_has_rebooted() {
     let record = remembered(EARLIER, Phase::Active { epoch: Epoch(1) }, 1);
     let mut story = Story::boots(policy(Role::Master), Some(record));
@@ -182,6 +196,24 @@ fn a_resumed_demand_keeps_its_name_and_is_sent_again() {
         _ => None,
     });
     assert_eq!(sent.collect::<vec::Vec<_>>(), [attempt(0).request]);
+}
+
+#[test]
+fn a_resumed_demand_is_not_sent_before_the_own_readiness_is_known() {
+    let record = remembered(BOOT, Phase::Requesting(attempt(9_000)), 0);
+    let all = Policy { rcmd: true, ..policy(Role::Slave) };
+    let mut story = Story::boots(all.clone(), Some(record.clone()));
+    story.pass(30_000);
+    let tried = |story: &Story| story.out.iter().any(|action| matches!(action, Action::Rcmd { .. }));
+    assert_eq!((story.state(), story.demands(), tried(&story)), (StateName::Requesting, 0, false));
+    story.tell(Event::Readiness(vec![])).pass(10);
+    assert_eq!((story.demands(), tried(&story)), (1, true));
+    let ready = story.out.iter().any(|action| matches!(action, Action::SendDemand(demand) if demand.ready));
+    assert!(ready, "the peer refuses a host that is not ready");
+
+    let mut never = Story::boots(all, Some(record));
+    never.pass(60_000);
+    assert_eq!((never.state(), never.demands()), (StateName::TakeoverBlocked, 0));
 }
 
 #[test]

@@ -71,6 +71,8 @@ impl World {
                 }
             }
             Action::Page(page) => self.judge.paged(page.kind),
+            // The pair in this file has no arbiter and no fence.
+            Action::Arbiter { .. } | Action::Guard { .. } | Action::Fence { .. } | Action::Unfence => {}
             Action::Balance(_) | Action::Reply { .. } | Action::Note(_) => {}
         }
     }

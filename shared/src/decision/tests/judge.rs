@@ -108,6 +108,8 @@ impl Judge {
             Proof::Ack { by_rcmd: true, .. } => (self.stated.contains(&attempt.request), "takeover by statement"),
             Proof::Operator { .. } => (self.words[index] > 0, "takeover by a person's word"),
             Proof::Timeout => (true, "takeover by time-out"),
+            // The pair in this file has neither; the simulator has both.
+            Proof::Lease(_) | Proof::Fence { .. } => (false, "takeover by a proof that is not configured"),
         };
         self.saw(name);
         if before == StateName::TakeoverBlocked {
@@ -120,6 +122,8 @@ impl Judge {
             Proof::Ack { .. } => policy.proof_ack,
             Proof::Operator { .. } => policy.proof_operator,
             Proof::Timeout => policy.proof_timeout,
+            Proof::Lease(_) => policy.proof_lease,
+            Proof::Fence { .. } => policy.proof_fence,
         };
         self.must(listed, || format!("a claim rests on a proof that the configuration does not list: {proof:?}"));
         self.must(given, || format!("a claim rests on a proof that nobody gave: {proof:?}"));
@@ -127,7 +131,7 @@ impl Judge {
         match proof {
             Proof::Ack { forced: Some(_), .. } => self.saw("forced acknowledgement"),
             Proof::Ack { means: crate::decision::StopMeans::Rebooted, .. } => self.saw("acknowledged by a reboot"),
-            Proof::Ack { .. } | Proof::Operator { .. } | Proof::Timeout => {}
+            Proof::Ack { .. } | Proof::Operator { .. } | Proof::Timeout | Proof::Lease(_) | Proof::Fence { .. } => {}
         }
     }
 
@@ -186,7 +190,8 @@ impl Judge {
             PageKind::NobodyActive => "page: nobody active",
             PageKind::ConfigDiffers => "page: config differs",
             PageKind::State => "page: state",
-            PageKind::BalancerDiverged | PageKind::Invariant => "page: other",
+            PageKind::Arbiter | PageKind::Fence | PageKind::BalancerDiverged | PageKind::Invariant => "page: other",
+            PageKind::Unreachable => "page: unreachable",
         });
     }
 }

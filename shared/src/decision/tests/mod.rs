@@ -11,6 +11,7 @@ mod explain;
 mod faults;
 mod host;
 mod judge;
+mod lease;
 mod network;
 mod pair;
 mod person;

@@ -146,6 +146,46 @@ fn silence_alone_blocks_and_calls_a_person_once() {
 }
 
 #[test]
+fn a_person_hears_of_an_unreachable_silent_host_before_the_time_out_and_once() {
+    let unreachable = |story: &mut Story| {
+        let request = story.request();
+        story.tell(Event::Unreachable { request, reason: "no route".into() }).pass(1_000);
+    };
+    let mut story = requesting_a_silent_peer(slave());
+    story.pass(20_000);
+    unreachable(&mut story);
+    unreachable(&mut story);
+    assert_eq!((story.state(), story.pages()), (StateName::Requesting, alloc::vec![PageKind::Unreachable]));
+    let until = story.out.iter().any(|action| matches!(action, Action::Page(page) if page.effect.contains("40.0 s")));
+    assert!(until, "the page does not say until when: {:?}", story.out);
+    story.command(confirm(None, false)).expect_err("the demand still runs");
+    story.pass(60_000);
+    assert_eq!(story.state(), StateName::TakeoverBlocked);
+    assert_eq!(story.pages(), [PageKind::Unreachable, PageKind::Blocked]);
+
+    // With a second way, its failure is waited for.
+    let mut story = requesting_a_silent_peer(Policy { rcmd: true, ..slave() });
+    unreachable(&mut story);
+    assert_eq!(story.pages(), []);
+    let request = story.request();
+    story.tell(Event::RcmdDone { request, result: Err("ssh: exit 255".into()) });
+    assert_eq!((story.state(), story.pages()), (StateName::Requesting, alloc::vec![PageKind::Unreachable]));
+}
+
+#[test]
+fn nobody_is_called_early_where_another_proof_may_come_or_the_peer_is_heard() {
+    let by_timeout = Policy { proof_timeout: true, ..slave() };
+    let by_lease = Policy { proof_lease: true, ..slave() };
+    let by_fence = Policy { proof_fence: true, ..slave() };
+    let silent = [by_timeout, by_lease, by_fence].map(requesting_a_silent_peer);
+    for mut story in silent.into_iter().chain([requesting(slave())]) {
+        let request = story.request();
+        story.tell(Event::Unreachable { request, reason: "no route".into() });
+        assert_eq!(story.pages(), []);
+    }
+}
+
+#[test]
 fn a_late_acknowledgement_resolves_a_block() {
     let mut story = blocked(slave());
     story.pass(3_600_000);

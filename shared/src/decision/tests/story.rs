@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::decision::{
-    Action, Answer, Beat, BootId, Command, Demand, Duty, Epoch, Event, Evidence, Incarnation, Millis, Node,
+    Action, Answer, Beat, BootId, Command, Demand, Duty, Epoch, Event, Evidence, HeldLease, Incarnation, Millis, Node,
     OperationId, PageKind, Policy, Presence, Record, RequestId, Role, Rule, Sight, StartOutcome, State, StateName,
     StopMeans, StopOutcome, Symptom, Verdict,
 };
@@ -18,6 +18,12 @@ pub(super) fn policy(role: Role) -> Policy {
         proof_ack: true,
         proof_operator: true,
         proof_timeout: false,
+        proof_lease: false,
+        proof_fence: false,
+        lease: None,
+        fence_delay_ms: Millis(0),
+        fence_limit_ms: Millis(30_000),
+        hold_failed_stop: false,
         rcmd: false,
         reverse_protection: true,
         suspect_after_ms: Millis(3_000),
@@ -49,8 +55,13 @@ impl Story {
     }
 
     pub(super) fn boots_at(policy: Policy, record: Option<Record>, now: u64) -> Story {
+        Story::boots_with(policy, record, None, now)
+    }
+
+    /// The same, and the guardian knows of a lease.
+    pub(super) fn boots_with(policy: Policy, record: Option<Record>, held: Option<HeldLease>, now: u64) -> Story {
         let mut out = Vec::new();
-        let node = Node::new(policy, BOOT, Incarnation(5), record, Millis(now), &mut out);
+        let node = Node::new(policy, BOOT, Incarnation(5), record, held, Millis(now), &mut out);
         let mut story = Story { node, now, out, earlier: Vec::new(), rules: Vec::new(), steps: Vec::new() };
         story.rules = story.notes();
         story

@@ -7,8 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decision::{
-    Answer, BootId, Command, Duty, Epoch, Event, Evidence, Incarnation, Millis, OperationId, Policy, Presence, Refusal,
-    RequestId, Role, Rule, Sight, StartOutcome, StateName, StopMeans, Symptom, Verdict,
+    Answer, ArbiterReply, BootId, Command, Duty, Epoch, Event, Evidence, Incarnation, Millis, OperationId, Policy,
+    Presence, Refusal, RequestId, Role, Rule, Sight, StartOutcome, StateName, StopMeans, Symptom, Verdict,
 };
 
 use super::place::{at, claimed, exclusivity, passive, requesting, starting, stopping, suspect};
@@ -45,6 +45,11 @@ fn one_of_each(story: &Story) -> Vec<Event> {
             operation: nothing,
             outcome: crate::decision::StopOutcome::Stopped { means: StopMeans::PostConditions, forced: None },
         },
+        Event::Arbiter { operation: nothing, reply: ArbiterReply::Renewed },
+        Event::Guarded { operation: nothing, result: Ok(()) },
+        Event::GuardianEnded { epoch: Epoch(1) },
+        Event::FenceDone { operation: nothing, result: Ok("pdu".into()) },
+        Event::ClocksDiffer(Millis(3)),
         Event::ForeignStop { epoch: Epoch(2) },
         Event::PolicyChanged(story.node.policy().clone()),
         Event::Command { ticket: 77, command: Command::Acknowledge { by: "ann".into() } },
@@ -76,6 +81,11 @@ fn kind(event: &Event) -> &'static str {
         Event::Looked { .. } => "stale look",
         Event::StartDone { .. } => "stale start",
         Event::StopDone { .. } => "stale stop",
+        Event::Arbiter { .. } => "stale arbiter",
+        Event::Guarded { .. } => "stale guard",
+        Event::GuardianEnded { .. } => "guardian ended",
+        Event::FenceDone { .. } => "stale fence",
+        Event::ClocksDiffer(_) => "clocks",
         Event::ForeignStop { .. } => "foreign stop",
         Event::PolicyChanged(_) => "policy",
         Event::Command { .. } => "ack",
@@ -90,6 +100,8 @@ fn leads(from: StateName, kind: &str) -> StateName {
         // The rest of the start list must be ended first.
         (S::Starting, "foreign stop") => S::Stopping,
         (_, "foreign stop") => S::Stopped,
+        // It killed what ran: the daemon's own stop verifies that.
+        (S::Starting | S::Active, "guardian ended") => S::Stopping,
         (S::Passive, "beat") => S::Standby,
         // A verdict and a silent peer's beat bring it back; the demand is then withdrawn.
         (S::Suspect, "beat") => S::Standby,

@@ -164,7 +164,7 @@ impl World {
         host.last_verdict = [Verdict::Unknown; 3];
         let policy = Policy { role: host.role, digest: host.digest, ..self.policy.clone() };
         let mut out = Vec::new();
-        let node = Node::new(policy, host.boot, incarnation, host.disk.clone(), Millis(self.now), &mut out);
+        let node = Node::new(policy, host.boot, incarnation, host.disk.clone(), None, Millis(self.now), &mut out);
         let (name, owned) = (node.state().name(), host.disk.as_ref().map_or(Epoch(0), |d| d.owned));
         host.daemon = Some(Daemon { node, incarnation, inbox: Vec::new(), turn_at: u64::MAX });
         self.judge.remembers(index, owned);

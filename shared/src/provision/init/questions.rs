@@ -29,6 +29,10 @@ pub struct Choice {
 pub enum Silence {
     /// A person confirms that the silent host is stopped.
     Person,
+    /// The arbiter's lease runs out.
+    Lease,
+    /// A device cuts the silent host off.
+    Fence,
     /// The other host starts after the time-out; two may then be active.
     Timeout,
 }
@@ -89,11 +93,68 @@ pub const QUESTIONS: &[Question] = &[
                        confirm-stopped`). Nothing is ever started twice.",
             },
             Choice {
+                key: "lease",
+                text: "Let its lease run out: the active host renews it in a folder that both reach, and stops the service \
+                       when it cannot. After about a minute the other starts. Needs a watchdog device on both hosts, and \
+                       hosts that are never paused, so no virtual machines.",
+            },
+            Choice {
+                key: "fence",
+                text: "Cut it off by a device that both reach (its power, its hypervisor, the filer's export), read that \
+                       back, and start. Takes seconds.",
+            },
+            Choice {
                 key: "act",
                 text: "Start on the other host after the time-out, as CPMS did. If the silent host was only cut off, two are \
                        active; every status line says so.",
             },
         ],
+        default: None,
+    },
+    Question {
+        key: "lease-path",
+        text: "In which folder do the hosts keep the lease?",
+        help: "On storage that both have mounted all the time, with an export and a mount point of its own: not below the \
+               folder that is mounted only where the service runs.",
+        choices: &[],
+        default: Some("/mnt/failover-lease"),
+    },
+    Question {
+        key: "watchdog",
+        text: "Which watchdog device resets a host that does not let go (`none` if there is none)?",
+        help: "With `none`, a host that stands still as a whole and goes on later can run the service beside its peer; the \
+               configuration then says so.",
+        choices: &[],
+        default: Some("/dev/watchdog"),
+    },
+    Question {
+        key: "fence-agent",
+        text: "Which fence agent drives the device?",
+        help: "A program of the fence-agents collection, for example fence_ipmilan for a management board, fence_virsh for \
+               libvirt, fence_apc_snmp for a power strip. Own commands can be written into the file afterwards.",
+        choices: &[],
+        default: Some("fence_ipmilan"),
+    },
+    Question {
+        key: "fence-options",
+        text: "What is the agent told in both cases (name=value, with commas)?",
+        help: "For example `lanplus=1, username=failover`. Its password goes into the file fence.options, mode 0600, as a \
+               line `password=…`.",
+        choices: &[],
+        default: Some(""),
+    },
+    Question {
+        key: "fence-master",
+        text: "What points the agent at the master (name=value, with commas)?",
+        help: "For example `ip=192.0.2.31`, the address of its management board, or `plug=1`.",
+        choices: &[],
+        default: None,
+    },
+    Question {
+        key: "fence-slave",
+        text: "What points the agent at the slave?",
+        help: "As for the master; it cannot be the same.",
+        choices: &[],
         default: None,
     },
     Question {
@@ -204,6 +265,8 @@ impl Answers {
         let needless = match question.key {
             "backend" => self.get("haproxy").is_empty(),
             "relays" => self.get("page").is_empty(),
+            "lease-path" | "watchdog" => self.silence() != Some(Silence::Lease),
+            "fence-agent" | "fence-options" | "fence-master" | "fence-slave" => self.silence() != Some(Silence::Fence),
             _ => false,
         };
         !needless && !self.given.contains_key(question.key)
@@ -233,6 +296,8 @@ impl Answers {
     pub fn silence(&self) -> Option<Silence> {
         match self.get("silence") {
             "wait" => Some(Silence::Person),
+            "lease" => Some(Silence::Lease),
+            "fence" => Some(Silence::Fence),
             "act" => Some(Silence::Timeout),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! From answers to files that load.
 
 use super::*;
-use crate::config::{self, Probe, Proof};
+use crate::config::{self, FenceDevice, Probe, Proof};
 use crate::provision::{ProvisionError, load_identity, load_pair_key, peer_certificate};
 
 fn answers(silence: &str) -> Answers {
@@ -53,6 +53,41 @@ fn acting_on_silence_writes_the_risk_and_a_time_out_that_covers_the_stop() {
 }
 
 #[test]
+fn a_lease_is_written_with_a_stop_that_fits_into_it() {
+    for (steps, profile) in [(1, "Standard"), (5, "Standard"), (6, "Long"), (9, "Long")] {
+        let mut answers = answers("lease");
+        answers.set("stop", &vec!["./x.sh"; steps].join(" ;; ")).unwrap();
+        let text = configuration(&answers).unwrap_or_else(|error| panic!("{error}"));
+        assert!(text.contains(&format!("profile: {profile}")), "{text}");
+        assert!(text.contains("[Ack, Lease, Operator]") && text.contains("Watchdog(\"/dev/watchdog\")"), "{text}");
+    }
+    let mut bare = answers("lease");
+    bare.set("watchdog", "none").unwrap();
+    assert!(configuration(&bare).unwrap().contains("host_freeze_can_make_two_actives: true"));
+    let mut below = answers("lease");
+    below.set("lease-path", "/mail/lease").unwrap();
+    assert!(configuration(&below).is_err(), "a lease under the managed mount was written");
+}
+
+#[test]
+fn a_fence_is_written_with_the_file_for_its_password() {
+    let mut answers = answers("fence");
+    let error = configuration(&answers).unwrap_err().to_string();
+    assert!(error.contains("`fence-master` needs an answer"), "{error}");
+    answers.set("fence-options", "lanplus=1, username=failover").unwrap();
+    answers.set("fence-master", "ip=192.0.2.31").unwrap();
+    answers.set("fence-slave", "ip=192.0.2.32").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let written = write_pair(dir.path(), &answers).unwrap_or_else(|error| panic!("{error}"));
+    assert!(written.next.iter().any(|step| step.contains("fence.options")), "{:?}", written.next);
+    let config = config::load(&dir.path().join("failover.ron")).unwrap_or_else(|problems| panic!("{problems}")).config;
+    let [FenceDevice::Agent(agent)] = config.fence.as_slice() else { panic!("{:?}", config.fence) };
+    assert_eq!((agent.options["lanplus"].as_str(), agent.slave["ip"].as_str()), ("1", "192.0.2.32"));
+    answers.set("fence-slave", "ip=192.0.2.31").unwrap();
+    assert!(configuration(&answers).is_err(), "one target for both hosts was written");
+}
+
+#[test]
 fn nothing_is_written_over_and_nothing_is_written_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("cfg2.key.pem"), "mine").unwrap();
@@ -65,7 +100,7 @@ fn nothing_is_written_over_and_nothing_is_written_beside_it() {
 fn what_silence_means_has_no_default() {
     let mut answers = answers("wait");
     assert!(answers.set("silence", "").is_err());
-    assert!(answers.set("silence", "hope").unwrap_err().contains("wait, act"));
+    assert!(answers.set("silence", "hope").unwrap_err().contains("wait, lease, fence, act"));
     let mut unanswered = Answers::default();
     unanswered.set("master", "cfg1").unwrap();
     assert!(configuration(&unanswered).is_err());

@@ -11,8 +11,17 @@ use crate::provision::key::{PAIR_KEY_FILE, create_pair_key};
 
 /// The configuration's file name.
 const CONFIGURATION_FILE: &str = "failover.ron";
+/// The file with the fence agent's secrets.
+const FENCE_OPTIONS_FILE: &str = "fence.options";
 /// Limit of a step when the time-out has to cover the whole stop list.
 const STEP_LIMIT_SECONDS: usize = 20;
+/// What the profiles `Standard` and `Long` leave a host without a lease for its whole stop.
+const STANDARD_STOP_SECONDS: usize = 30;
+const LONG_STOP_SECONDS: usize = 60;
+/// `kill_after`, twice, is part of the stop.
+const LADDER_SECONDS: usize = 4;
+/// A step that has less than this takes the longer profile.
+const STEP_LEAST_SECONDS: usize = 5;
 
 /// What was written, and what is left to do.
 #[derive(Clone, Debug)]
@@ -57,7 +66,7 @@ pub fn configuration(answers: &Answers) -> Result<String, ProvisionError> {
         ProvisionError::Answers(format!("`{key}` needs an answer: {}", question.map_or("", |question| question.text)))
     };
     for question in QUESTIONS {
-        if question.default.is_none() && answers.get(question.key).is_empty() {
+        if question.default.is_none() && answers.wants(question) {
             return Err(unanswered(question.key));
         }
     }
@@ -97,10 +106,43 @@ fn compose(
     writeln!(text, "    master: {},", host("master", master_path))?;
     writeln!(text, "    slave:  {},", host("slave", slave_path))?;
     let stop = answers.commands("stop");
+    let mut stop_list = list(&stop);
     match silence {
         Silence::Person => {
             writeln!(text, "    // A silent host is proved stopped by a person: `failoverctl confirm-stopped`.")?;
             writeln!(text, "    proof_of_stop: [Ack, Operator],")?;
+        }
+        Silence::Lease => {
+            let (profile, span) = if stop.len() * STEP_LEAST_SECONDS + LADDER_SECONDS <= STANDARD_STOP_SECONDS {
+                ("Standard", STANDARD_STOP_SECONDS)
+            } else {
+                ("Long", LONG_STOP_SECONDS)
+            };
+            let limit = ((span - LADDER_SECONDS) / stop.len().max(1)).max(1);
+            let step = |command: &&str| format!("Step(command: {command:?}, timeout: \"{limit}s\")");
+            stop_list = format!("[{}]", stop.iter().map(step).collect::<Vec<_>>().join(", "));
+            let guard = match answers.get("watchdog") {
+                "none" => "GuardianOnly(host_freeze_can_make_two_actives: true)".to_owned(),
+                device => format!("Watchdog({device:?})"),
+            };
+            writeln!(text, "    // The lease of a silent host runs out: it stops by itself, or its guard resets it.")?;
+            writeln!(text, "    proof_of_stop: [Ack, Lease, Operator],")?;
+            let path = answers.get("lease-path");
+            writeln!(text, "    arbiter: SharedStorage(path: {path:?}, profile: {profile}, guard: {guard}),")?;
+        }
+        Silence::Fence => {
+            writeln!(text, "    // A silent host is cut off by a device, and that is read back: see docs/fencing.md.")?;
+            writeln!(text, "    proof_of_stop: [Ack, Fence, Operator],")?;
+            writeln!(text, "    fence: [Agent(")?;
+            writeln!(
+                text,
+                "        agent: {:?}, options: {}, options_file: {FENCE_OPTIONS_FILE:?},",
+                answers.get("fence-agent"),
+                map(&answers.list("fence-options"))
+            )?;
+            let (master, slave) = (map(&answers.list("fence-master")), map(&answers.list("fence-slave")));
+            writeln!(text, "        master: {master}, slave: {slave},")?;
+            writeln!(text, "    )],")?;
         }
         Silence::Timeout => {
             let time_out = (stop.len() * STEP_LIMIT_SECONDS + 5).max(60);
@@ -125,7 +167,7 @@ fn compose(
         conditions.push(format!("NotMounted({:?})", answers.get("mount")));
     }
     writeln!(text, "    service: (")?;
-    writeln!(text, "        shutdown_scripts: {},", list(&stop))?;
+    writeln!(text, "        shutdown_scripts: {stop_list},")?;
     writeln!(text, "        startup_scripts: {},", list(&answers.commands("start")))?;
     writeln!(text, "        // A stop is acknowledged only when all of this holds.")?;
     writeln!(text, "        stopped_when: [{}],", conditions.join(", "))?;
@@ -168,6 +210,15 @@ fn list(items: &[&str]) -> String {
     format!("[{}]", quoted.join(", "))
 }
 
+/// `name=value` entries as a map.
+fn map(items: &[&str]) -> String {
+    let entry = |item: &&str| {
+        let (name, value) = item.split_once('=').unwrap_or((item, ""));
+        format!("{:?}: {:?}", name.trim(), value.trim())
+    };
+    format!("{{{}}}", items.iter().map(entry).collect::<Vec<_>>().join(", "))
+}
+
 fn next_steps(dir: &Path, answers: &Answers) -> Vec<String> {
     let (master, slave) = (answers.get("master"), answers.get("slave"));
     let here = dir.display();
@@ -184,6 +235,21 @@ fn next_steps(dir: &Path, answers: &Answers) -> Vec<String> {
             "put the password of the mailbox {:?} into {here}/canary.pass on both hosts: `(umask 077; cat >{here}/canary.pass)`",
             answers.get("canary")
         ));
+    }
+    match answers.silence() {
+        Some(Silence::Fence) => {
+            steps.push(format!(
+                "put the fence agent's password into {here}/{FENCE_OPTIONS_FILE} on both hosts, as a line `password=…`: \
+                 `(umask 077; cat >{here}/{FENCE_OPTIONS_FILE})`"
+            ));
+            steps.push(format!(
+                "see whether the device answers for both: `failoverctl fence status {master}`, `… {slave}`"
+            ));
+        }
+        Some(Silence::Lease) => {
+            steps.push(format!("mount {} on both hosts, at boot, from an export of its own", answers.get("lease-path")))
+        }
+        Some(Silence::Person | Silence::Timeout) | None => {}
     }
     steps.push(format!(
         "look at the whole configuration on both hosts: `failoverctl check {here}/{CONFIGURATION_FILE}`"

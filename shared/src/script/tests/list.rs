@@ -104,9 +104,49 @@ async fn a_step_does_not_begin_before_its_entry_is_confirmed() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!bench.path("begun").exists(), "the step ran before its entry was durable");
     gate.open();
-    assert!(matches!(seen.recv().await, Some(StepEvent::After { passed: true, .. })));
+    let Some(StepEvent::After { passed: true, gate, .. }) = seen.recv().await else { panic!("no After came") };
     assert!(bench.path("begun").exists());
+    gate.open();
     list.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_does_not_end_before_the_end_of_its_last_or_failed_step_is_written() {
+    for commands in [&["exit 3", "touch second"][..], &["true"]] {
+        let bench = Bench::new();
+        let (mut run, mut seen) = bench.list(commands);
+        run.direction = Direction::Stop;
+        let list = tokio::spawn(run_list(run, Cancel::never()));
+        let Some(StepEvent::Before { gate, .. }) = seen.recv().await else { panic!("no Before came") };
+        gate.open();
+        let Some(StepEvent::After { gate, .. }) = seen.recv().await else { panic!("no After came") };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!list.is_finished(), "{commands:?}: what follows began before the step's end was written");
+        gate.open();
+        list.await.unwrap();
+        assert!(seen.recv().await.is_none(), "{commands:?}: something more was told");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_waits_once_for_a_journal_that_hangs_and_then_runs_to_its_end() {
+    let bench = Bench::new();
+    let (mut run, mut seen) = bench.list(&["touch first", "touch second; exit 3", "touch third"]);
+    run.direction = Direction::Stop;
+    run.on_step_failure = OnStepFailure::GoOn;
+    let list = tokio::spawn(run_list(run, Cancel::never()));
+    let (mut held, mut notes) = (Vec::new(), Vec::new());
+    while let Some(event) = seen.recv().await {
+        match event {
+            StepEvent::Before { gate, .. } | StepEvent::After { gate, .. } => held.push(gate),
+            StepEvent::Note { text } => notes.push(text),
+        }
+    }
+    assert_eq!(list.await.unwrap().end, ListEnd::Completed);
+    assert!(bench.path("third").exists());
+    let without = notes.iter().filter(|note| note.contains("without a durable journal entry")).count();
+    let open = notes.iter().filter(|note| note.contains("after a crash it would run again")).count();
+    assert_eq!((without, open), (3, 2), "{notes:?}");
 }
 
 #[tokio::test]
@@ -121,7 +161,7 @@ async fn without_a_durable_entry_a_start_does_not_run_and_a_stop_does() {
             match event {
                 StepEvent::Before { gate, .. } => drop(gate),
                 StepEvent::Note { text } => notes.push_str(&text),
-                StepEvent::After { .. } => {}
+                StepEvent::After { gate, .. } => gate.open(),
             }
         }
         let outcome = list.await.unwrap();

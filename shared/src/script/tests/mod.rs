@@ -95,7 +95,23 @@ async fn watch(run: ListRun, mut seen: mpsc::Receiver<StepEvent>, cancel: Cancel
                     let (gate, _) = StepGate::new();
                     events.push(StepEvent::Before { index, of, command, gate });
                 }
-                other => events.push(other),
+                StepEvent::After { index, of, command, exit, passed, said, duration, tail, left, gate } => {
+                    gate.open();
+                    let (gate, _) = StepGate::new();
+                    events.push(StepEvent::After {
+                        index,
+                        of,
+                        command,
+                        exit,
+                        passed,
+                        said,
+                        duration,
+                        tail,
+                        left,
+                        gate,
+                    });
+                }
+                note @ StepEvent::Note { .. } => events.push(note),
             }
         }
         events

@@ -95,6 +95,7 @@ impl Bench {
             kill_after: Duration::from_millis(300),
             position: Position::first(),
             resumed: false,
+            failed: None,
             ladder_only: false,
             after_failed_start: false,
             lock: ListLock::default(),
@@ -108,7 +109,7 @@ impl Bench {
             while let Some(event) = seen.recv().await {
                 match event {
                     StepEvent::Before { gate, .. } => gate.open(),
-                    StepEvent::After { .. } => {}
+                    StepEvent::After { gate, .. } => gate.open(),
                     StepEvent::Note { text } => notes.push_str(&(text + "\n")),
                 }
             }

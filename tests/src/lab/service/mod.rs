@@ -4,6 +4,5 @@
 pub mod compat;
 pub mod dovecot;
 pub mod haproxy;
-pub mod pair;
 pub mod scripts;
 pub mod ssh;

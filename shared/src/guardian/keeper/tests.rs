@@ -28,7 +28,7 @@ fn a_guardian_for_the_other_tests() {
         command
     };
     // `run` but for its opaque exit, which could not be handed over from a thread of the test harness.
-    let code = guard(daemon, pace).unwrap();
+    let code = guard(Path::new("page"), daemon, pace).unwrap();
     std::process::exit(code.into());
 }
 
@@ -45,7 +45,12 @@ impl Guarded {
     fn start_with_patience(script: &str, stop_limit: Duration) -> Guarded {
         let folder = tempfile::tempdir().unwrap();
         let guardian = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "guardian::tests::a_guardian_for_the_other_tests", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "guardian::keeper::tests::a_guardian_for_the_other_tests",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(SCRIPT, script)
             .env(PATIENCE, stop_limit.as_millis().to_string())
             .current_dir(folder.path())
@@ -193,9 +198,8 @@ fn what_the_daemon_started_outlives_it_under_the_guardian_and_leaves_no_zombie()
 
 #[test]
 fn a_daemon_that_cannot_be_started_at_all_is_told_at_once() {
-    let daemon = || Command::new("/nonexistent/daemon");
-    let (wakes, _write) = UnixStream::pair().unwrap();
-    let signals = Signals { flags: Vec::new(), wakes };
-    let mut guardian = Guardian { daemon, pace: Pace::default(), signals, child: None, restarts: 0, stop: None };
-    assert_eq!(guardian.watch().unwrap_err().kind(), ErrorKind::NotFound);
+    let folder = tempfile::tempdir().unwrap();
+    // It takes over the signals of the whole test program, which is one test a process.
+    let refused = guard(&folder.path().join("page"), || Command::new("/nonexistent/daemon"), Pace::default());
+    assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::NotFound);
 }

@@ -6,8 +6,7 @@ use anyhow::{Result, ensure};
 use failover_shared::config::{Severity, check_files, load};
 use failover_shared::decision::Role;
 use failover_tests::demo::Loopback;
-use failover_tests::lab::Lab;
-use failover_tests::lab::service::pair;
+use failover_tests::pair::{CONFIG, Pair, Setup};
 
 fn accepted(path: &Path, role: Role) -> Result<u64> {
     let loaded = load(path)
@@ -29,10 +28,10 @@ fn the_demos_configuration_is_accepted_and_the_same_on_both_hosts() -> Result<()
 
 #[test]
 fn the_labs_configuration_is_accepted_and_the_same_on_both_hosts() -> Result<()> {
-    let Some(lab) = Lab::new("the_labs_configuration_is_accepted_and_the_same_on_both_hosts")? else { return Ok(()) };
-    pair::install(&lab, &pair::settings(&lab))?;
-    let master = accepted(&lab.cfg1.on_disk(pair::CONFIG), Role::Master)?;
-    let slave = accepted(&lab.cfg2.on_disk(pair::CONFIG), Role::Slave)?;
+    let test = "the_labs_configuration_is_accepted_and_the_same_on_both_hosts";
+    let Some(pair) = Pair::install(test, &Setup { rcmd: true, ..Setup::default() })? else { return Ok(()) };
+    let master = accepted(&pair.lab.cfg1.on_disk(CONFIG), Role::Master)?;
+    let slave = accepted(&pair.lab.cfg2.on_disk(CONFIG), Role::Slave)?;
     assert_eq!(master, slave);
     Ok(())
 }

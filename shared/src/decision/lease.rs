@@ -1,0 +1,460 @@
+//! The own lease, and who asks the arbiter what.
+//!
+//! All spans count from t0, the own clock *before the last validated renewal was sent*: a reply that was long under way
+//! extends nothing.
+//!
+//! ```text
+//!   t0 ──── R ──── R ──── R ──┬── T ─────────── T+G ──────── P ─────────── P+Wd ───── L
+//!      renewals, each tried I │  stop scripts    guardian:   no pet any     the host    provably
+//!      long at most           │  (this daemon)   kill, unmount   more       is reset    stopped
+//! ```
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, GuardedLease, PageKind};
+use super::arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes};
+use super::contend::Seen;
+use super::node::Node;
+use super::policy::Policy;
+use super::record::StopCause;
+use super::rule::Rule;
+use super::state::{ClaimStep, State};
+use super::timer::Timer;
+use super::types::{Epoch, Millis, OperationId};
+
+/// A lease that an earlier start of this daemon held, as the guardian remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldLease {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its t0, on the own clock.
+    pub since: Millis,
+    /// It had no time limit.
+    pub hold: bool,
+}
+
+/// The own lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Keeping {
+    pub(super) epoch: Epoch,
+    /// t0.
+    pub(super) since: Millis,
+    /// They never change inside an epoch, whatever a new configuration says.
+    pub(super) times: LeaseTimes,
+    /// The arbiter holds it without a time limit.
+    pub(super) hold: bool,
+    /// Maintenance is over: the guardian is asked to guard again before the limit counts again.
+    pub(super) guarding_again: Option<OperationId>,
+    /// It ran out or was taken: nothing renews it any more.
+    pub(super) lost: bool,
+}
+
+/// The dialogue with the arbiter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Arbitration {
+    pub(super) asked: Option<Asked>,
+    pub(super) next_at: Millis,
+    /// The last turn in which silence was judged: what was due by then has been weighed.
+    pub(super) judged_at: Millis,
+    pub(super) failing: Option<(ArbiterFailure, Millis)>,
+    pub(super) seen: Option<Seen>,
+    /// This epoch of the own is over, durably, and the slot does not say so yet.
+    pub(super) release: Option<Epoch>,
+}
+
+/// The outstanding question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Asked {
+    pub(super) operation: OperationId,
+    pub(super) request: ArbiterRequest,
+    pub(super) at: Millis,
+    limit_ms: Millis,
+}
+
+impl Arbitration {
+    pub(super) fn new(now: Millis) -> Arbitration {
+        Arbitration { asked: None, next_at: now, judged_at: now, failing: None, seen: None, release: None }
+    }
+
+    /// When the outstanding question counts as failed. The acting half keeps to one attempt's time; this is for the case
+    /// that it does not.
+    pub(super) fn limit(&self) -> Option<Millis> {
+        self.asked.as_ref().map(|asked| asked.at.after(asked.limit_ms).after(asked.limit_ms))
+    }
+}
+
+impl Keeping {
+    /// When the stop has to begin.
+    pub(super) fn stop_at(&self) -> Option<Millis> {
+        (!self.hold && !self.lost).then(|| self.since.after(self.times.stop_after_ms))
+    }
+}
+
+impl Node {
+    /// Asks the next question when it is due and none is outstanding.
+    pub(super) fn arbitrate(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let Some(times) = self.times() else { return };
+        if self.arbitration.asked.is_some() || now < self.arbitration.next_at {
+            return;
+        }
+        let request = self.next_question(&times);
+        let operation = self.operation();
+        out.push(Action::Arbiter { operation, request: request.clone() });
+        self.arbitration.next_at = now.after(times.renew_ms);
+        self.arbitration.asked = Some(Asked { operation, request, at: now, limit_ms: times.attempt_ms });
+    }
+
+    fn times(&self) -> Option<LeaseTimes> {
+        self.keeping.as_ref().map(|keeping| keeping.times).or(self.policy.lease)
+    }
+
+    fn next_question(&self, times: &LeaseTimes) -> ArbiterRequest {
+        let terms = times.terms(self.policy.digest);
+        if let State::Claimed { epoch, step, .. } = &self.state {
+            match step {
+                ClaimStep::Looking | ClaimStep::LookingAgain | ClaimStep::Waiting => return ArbiterRequest::Observe,
+                ClaimStep::Claiming => {
+                    let stamp = self.arbitration.seen.as_ref().map(|seen| seen.view.stamp).unwrap_or_default();
+                    return ArbiterRequest::Claim { epoch: *epoch, stamp };
+                }
+                ClaimStep::Renewing => return ArbiterRequest::Renew { epoch: *epoch, hold: false, terms },
+                ClaimStep::Noting(_) | ClaimStep::Guarding(_) | ClaimStep::Recording(_) => {}
+            }
+        }
+        match (&self.keeping, self.arbitration.release) {
+            (Some(keeping), _) if !keeping.lost && self.renews() => {
+                let hold = self.record.maintenance || keeping.hold;
+                ArbiterRequest::Renew { epoch: keeping.epoch, hold, terms }
+            }
+            (None, Some(epoch)) => ArbiterRequest::Release { epoch, terms },
+            _ => ArbiterRequest::Observe,
+        }
+    }
+
+    /// A stop that could not be verified lets the lease run out, and the guardian end what is left; unless a person is to
+    /// decide.
+    fn renews(&self) -> bool {
+        !matches!(self.state, State::FailedStop { .. }) || self.policy.hold_failed_stop
+    }
+
+    pub(super) fn arbiter_answered(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        reply: ArbiterReply,
+        out: &mut Vec<Action>,
+    ) {
+        // A late answer to a question that was given up.
+        let Some(asked) = self.arbitration.asked.take_if(|asked| asked.operation == operation) else { return };
+        let Some(reply) = self.arbiter_works(now, reply, out) else { return };
+        match (asked.request, reply) {
+            (ArbiterRequest::Observe, ArbiterReply::Seen(view)) => self.viewed(now, view, out),
+            (ArbiterRequest::Renew { epoch, hold, .. }, ArbiterReply::Renewed) => {
+                self.renewed(now, epoch, asked.at, hold, out);
+            }
+            (ArbiterRequest::Renew { epoch, .. }, ArbiterReply::Deposed(claim)) => self.deposed(now, epoch, claim, out),
+            (ArbiterRequest::Claim { epoch, .. }, ArbiterReply::Claimed) => self.claim_made(now, epoch, out),
+            (ArbiterRequest::Claim { .. }, ArbiterReply::NotClaimed) => self.claim_not_made(now),
+            (ArbiterRequest::Release { epoch, .. }, ArbiterReply::Released) => {
+                if self.arbitration.release == Some(epoch) {
+                    self.arbitration.release = None;
+                    self.note(now, Rule::LeaseReleased, &format!("epoch {epoch}"), out);
+                }
+            }
+            // An answer to another question than was asked says nothing.
+            (_, _) => {}
+        }
+    }
+
+    /// Keeps account of failures; what is left is an answer.
+    fn arbiter_works(&mut self, now: Millis, reply: ArbiterReply, out: &mut Vec<Action>) -> Option<ArbiterReply> {
+        match reply {
+            ArbiterReply::Failed(failure) => {
+                self.arbiter_failed(now, failure, out);
+                None
+            }
+            reply => {
+                if self.arbitration.failing.take().is_some() {
+                    self.told.remove(&PageKind::Arbiter);
+                    self.note(now, Rule::ArbiterBack, "", out);
+                }
+                Some(reply)
+            }
+        }
+    }
+
+    pub(super) fn arbiter_failed(&mut self, now: Millis, failure: ArbiterFailure, out: &mut Vec<Action>) {
+        let known = self.arbitration.failing.take();
+        let news = known.as_ref().is_none_or(|(before, _)| before != &failure);
+        let since = known.map_or(now, |(_, since)| since);
+        if news {
+            self.note(now, Rule::ArbiterLost, &format!("{failure}"), out);
+        }
+        let effect = match self.keeping.as_ref().and_then(Keeping::stop_at) {
+            Some(at) => {
+                format!("If it is not back within {}, the service stops before its lease runs out.", at.since(now))
+            }
+            None => String::from("Nothing can be started: every start needs the arbiter's claim."),
+        };
+        // The first failed attempt of a row is no news for a person: one more follows before anything is at stake.
+        if now.since(since) >= self.times().map_or(Millis(0), |times| times.renew_ms) {
+            let next =
+                "failoverctl check names what is wrong with the arbiter's place; failoverctl status shows its age";
+            self.page(PageKind::Arbiter, format!("{failure}"), effect, next, out);
+        }
+        self.arbitration.failing = Some((failure, since));
+        if let Some(keeping) = &self.keeping {
+            // A holder has until T: it tries more often than it renews.
+            let soon = now.after(Millis(keeping.times.attempt_ms.0 / 2));
+            self.arbitration.next_at = self.arbitration.next_at.min(soon);
+        }
+    }
+
+    /// The outstanding question's time is over.
+    pub(super) fn arbiter_silent(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.arbitration.asked = None;
+        self.arbiter_failed(now, ArbiterFailure::TimedOut, out);
+    }
+
+    /// A renewal was validated; it was sent at `sent`.
+    fn renewed(&mut self, now: Millis, epoch: Epoch, sent: Millis, hold: bool, out: &mut Vec<Action>) {
+        if let State::Claimed { epoch: claimed, step: ClaimStep::Renewing, .. } = &self.state
+            && *claimed == epoch
+        {
+            return self.lease_begins(now, epoch, sent, out);
+        }
+        let wants_hold = self.record.maintenance;
+        let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.epoch == epoch && !keeping.lost) else {
+            return;
+        };
+        if keeping.stop_at().is_some_and(|at| now >= at) {
+            // It came too late to count: the stop has to begin, and it must not look as if it did not.
+            return;
+        }
+        keeping.since = keeping.since.max(sent);
+        let held = GuardedLease::Held { epoch, since: keeping.since };
+        if hold && wants_hold {
+            if !keeping.hold {
+                keeping.hold = true;
+                self.guard(GuardedLease::Hold { epoch }, out);
+            }
+        } else if keeping.hold {
+            let guarding_again = self.guard(held, out);
+            if let Some(keeping) = &mut self.keeping {
+                keeping.guarding_again = Some(guarding_again);
+            }
+        } else {
+            self.guard(held, out);
+        }
+    }
+
+    pub(super) fn guard(&mut self, lease: GuardedLease, out: &mut Vec<Action>) -> OperationId {
+        let operation = self.operation();
+        out.push(Action::Guard { operation, lease });
+        operation
+    }
+
+    pub(super) fn guarded(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        result: Result<(), String>,
+        out: &mut Vec<Action>,
+    ) {
+        if let State::Claimed { step: ClaimStep::Guarding(expected), .. } = &self.state
+            && *expected == operation
+        {
+            return self.claim_guarded(now, result, out);
+        }
+        let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.guarding_again == Some(operation)) else {
+            return;
+        };
+        keeping.guarding_again = None;
+        match result {
+            // From here on the limit counts again; the next renewal says so in the slot.
+            Ok(()) => {
+                keeping.hold = false;
+                self.arbitration.next_at = now;
+            }
+            Err(why) => self.note(now, Rule::NotGuarded, &why, out),
+        }
+    }
+
+    fn deposed(&mut self, now: Millis, epoch: Epoch, claim: Claim, out: &mut Vec<Action>) {
+        self.record.arbiter = self.record.arbiter.max(claim.epoch);
+        self.learn_epoch(claim.epoch);
+        let detail = format!("epoch {epoch} here, the {} claimed epoch {}", claim.owner, claim.epoch);
+        if matches!(self.state, State::Claimed { .. }) {
+            return self.claim_lost(now, &detail, out);
+        }
+        let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.epoch == epoch && !keeping.lost) else {
+            return;
+        };
+        keeping.lost = true;
+        self.note(now, Rule::Deposed, &detail, out);
+        if matches!(self.state, State::Starting { .. } | State::Active { .. }) {
+            self.page(
+                PageKind::Arbiter,
+                format!("This host lost its epoch: {detail}."),
+                "The service stops here; the other host starts it when this host's lease is over.",
+                "failoverctl why on both hosts: why did this host's renewals not come through?",
+                out,
+            );
+            self.stop_service(now, epoch, StopCause::Deposed(claim.epoch), None, out);
+        }
+    }
+
+    /// T is over without a renewal.
+    pub(super) fn lease_runs_out(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if matches!(self.state, State::Claimed { .. }) {
+            return self.claim_lost(now, "the lease was not renewed before the start", out);
+        }
+        let Some(keeping) = &mut self.keeping else { return };
+        keeping.lost = true;
+        let epoch = keeping.epoch;
+        let detail = format!("the last renewal that counts was sent {} ago", now.since(keeping.since));
+        self.note(now, Rule::LeaseNotRenewed, &detail, out);
+        if matches!(self.state, State::Starting { .. } | State::Active { .. }) {
+            self.page(
+                PageKind::Arbiter,
+                format!("The lease of epoch {epoch} could not be renewed: {detail}."),
+                "The service stops here before the lease runs out; whichever host reaches the arbiter first starts it.",
+                "failoverctl check names what is wrong with the arbiter's place",
+                out,
+            );
+            self.stop_service(now, epoch, StopCause::LeaseLost, None, out);
+        }
+    }
+
+    /// Nothing of the service runs here, verified.
+    pub(super) fn lease_ends(&mut self, out: &mut Vec<Action>) {
+        if self.keeping.take().is_some() {
+            self.guard(GuardedLease::Ended, out);
+        }
+    }
+
+    /// That is durable: the slot may say so, and the peer need not wait.
+    pub(super) fn release(&mut self, now: Millis, epoch: Epoch) {
+        if self.policy.lease.is_some() && epoch <= self.record.arbiter {
+            self.arbitration.release = Some(epoch);
+            self.arbitration.next_at = now;
+        }
+    }
+
+    /// The guardian ended the service behind this daemon's back, because nobody did it in time.
+    pub(super) fn guardian_ended(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
+        self.note(now, Rule::GuardianEnded, &format!("epoch {epoch}"), out);
+        match &self.state {
+            State::Starting { epoch, .. } | State::Active { epoch } => {
+                let epoch = *epoch;
+                self.stop_service(now, epoch, StopCause::LeaseLost, None, out);
+            }
+            State::FailedStop { looking: None, .. } => {
+                let operation = self.operation();
+                out.push(Action::Look { operation });
+                if let State::FailedStop { looking, .. } = &mut self.state {
+                    *looking = Some((operation, None));
+                }
+            }
+            // A stop under way verifies by itself; elsewhere nothing runs.
+            _ => {}
+        }
+    }
+
+    /// After a restart of the daemon: the lease that the guardian still knows of, if it covers what ran.
+    pub(super) fn resume_lease(&mut self, now: Millis, epoch: Epoch, held: Option<HeldLease>) -> Resumed {
+        let Some(times) = self.policy.lease else { return Resumed::NotNeeded };
+        if epoch > self.record.arbiter {
+            // The epoch was claimed before there was an arbiter.
+            return Resumed::NotNeeded;
+        }
+        let Some(held) = held.filter(|held| held.epoch == epoch) else { return Resumed::Lost };
+        let HeldLease { since, hold, .. } = held;
+        let keeping = Keeping { epoch, since, times, hold, guarding_again: None, lost: false };
+        let over = keeping.stop_at().is_some_and(|at| now >= at);
+        self.keeping = Some(Keeping { lost: over, ..keeping });
+        if over { Resumed::Lost } else { Resumed::Held }
+    }
+
+    /// The guardian may have been restarted as well.
+    pub(super) fn guard_again(&mut self, out: &mut Vec<Action>) {
+        if let Some(Keeping { epoch, since, hold, .. }) = self.keeping {
+            let lease = if hold { GuardedLease::Hold { epoch } } else { GuardedLease::Held { epoch, since } };
+            self.guard(lease, out);
+        }
+    }
+
+    fn lease_begins(&mut self, now: Millis, epoch: Epoch, since: Millis, out: &mut Vec<Action>) {
+        let Some(times) = self.policy.lease else { return };
+        self.keeping = Some(Keeping { epoch, since, times, hold: false, guarding_again: None, lost: false });
+        let operation = self.guard(GuardedLease::Held { epoch, since }, out);
+        self.claim_step(now, ClaimStep::Guarding(operation));
+    }
+
+    /// The timers of lease and claim, but for those that a state has for itself.
+    pub(super) fn arbiter_timers(&self, each: &mut dyn FnMut(Timer, Millis)) {
+        if let Some(at) = self.keeping.as_ref().and_then(Keeping::stop_at) {
+            each(Timer::LeaseStop, at);
+        }
+        if let Some(at) = self.guard_limit() {
+            each(Timer::GuardLimit, at);
+        }
+        match self.arbitration.limit() {
+            Some(at) => each(Timer::ArbiterLimit, at),
+            None if self.times().is_some() => each(Timer::ArbiterNext, self.arbitration.next_at),
+            None => {}
+        }
+        let mut wait = |at: Option<Millis>| {
+            if let Some(at) = at.filter(|at| *at > self.arbitration.judged_at) {
+                each(Timer::LeaseWait, at);
+            }
+        };
+        match &self.state {
+            // Each look at the arbiter comes with an answer; these two say when the last one suffices.
+            State::Suspect { .. } => {
+                wait(self.quiet_at());
+                wait(self.lease_over_at());
+            }
+            State::Requesting { .. } | State::Proving { .. } | State::TakeoverBlocked { .. } => {
+                wait(self.lease_over_at());
+            }
+            _ => {}
+        }
+    }
+
+    /// When a claim that is not complete is given up. Waiting for the peer's lease takes as long as that lasts.
+    pub(super) fn claim_limit(&self) -> Option<Millis> {
+        let wait = self.policy.lease.map(|times| times.terms(self.policy.digest).wait_ms())?;
+        let limit = self.policy.shutdown_timeout_ms.after(wait).after(wait);
+        match &self.state {
+            State::Claimed { step: ClaimStep::Recording(_), .. } => None,
+            State::Claimed { .. } => Some(self.entered.after(limit)),
+            _ => None,
+        }
+    }
+
+    /// When the guardian's confirmation counts as missing.
+    pub(super) fn guard_limit(&self) -> Option<Millis> {
+        match &self.state {
+            State::Claimed { step: ClaimStep::Guarding(_), .. } => {
+                self.keeping.as_ref().map(|keeping| keeping.since.after(Policy::GUARD_LIMIT_MS))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What became of a lease over a restart of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resumed {
+    /// There is no arbiter, or the epoch was not claimed in it.
+    NotNeeded,
+    /// It holds.
+    Held,
+    /// It ran out, or nobody knows.
+    Lost,
+}

@@ -1,0 +1,700 @@
+//! Lease and fence, told as stories of one host with an arbiter that answers at once.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::decision::{
+    Action, ArbiterFailure, ArbiterReply, ArbiterRequest, Beat, BootId, Claim, Command, Duty, Epoch, Event,
+    GuardedLease, HeldLease, LeaseProof, LeaseTimes, Millis, OperationId, PageKind, Phase, Policy, Presence, Proof,
+    Record, Role, Rule, Slot, StartOutcome, State, StateName, Terms, View,
+};
+
+use super::story::{BOOT, Story, move_here, policy};
+
+const MASTER_BOOT: BootId = BootId(8);
+
+/// The profile `Standard`: L 60 s, W 61.2 s.
+pub(super) const STANDARD: LeaseTimes = LeaseTimes {
+    renew_ms: Millis(3_000),
+    attempt_ms: Millis(2_000),
+    stop_after_ms: Millis(12_000),
+    scripts_ms: Millis(30_000),
+    kill_ms: Millis(5_000),
+    watchdog_ms: Millis(10_000),
+    margin_ms: Millis(3_000),
+    drift_permille: 10,
+};
+
+fn leased(role: Role) -> Policy {
+    Policy { proof_lease: true, lease: Some(STANDARD), ..policy(role) }
+}
+
+/// A story with an arbiter, a guardian and a disk that work unless told otherwise.
+struct Leased {
+    story: Story,
+    view: View,
+    /// The arbiter does not answer.
+    lost: bool,
+    guards: bool,
+    guarded: Vec<GuardedLease>,
+    answered: usize,
+}
+
+impl Leased {
+    fn boots(policy: Policy, record: Option<Record>, view: View) -> Leased {
+        Leased::boots_with(policy, record, None, view)
+    }
+
+    fn boots_with(policy: Policy, record: Option<Record>, held: Option<HeldLease>, view: View) -> Leased {
+        let story = Story::boots_with(policy, record, held, 100_000);
+        let mut leased = Leased { story, view, lost: false, guards: true, guarded: Vec::new(), answered: 0 };
+        leased.story.tell(Event::Readiness(Vec::new()));
+        leased.serve();
+        leased
+    }
+
+    /// Does what the core asked for, until it asks for nothing more.
+    fn serve(&mut self) {
+        while let Some(action) = self.story.out.get(self.answered).cloned() {
+            self.answered += 1;
+            match action {
+                Action::Arbiter { operation, request } => {
+                    let reply = self.reply(request);
+                    self.story.tell(Event::Arbiter { operation, reply });
+                }
+                Action::Guard { operation, lease } => {
+                    self.guarded.push(lease);
+                    let result = if self.guards { Ok(()) } else { Err(String::from("no such device")) };
+                    self.story.tell(Event::Guarded { operation, result });
+                }
+                Action::Persist { operation, .. } => {
+                    self.story.tell(Event::Persisted { operation, durable: true });
+                }
+                Action::Look { operation } => {
+                    self.story.tell(Event::Looked { operation, presence: Presence::NothingRuns });
+                }
+                Action::SendDemand(demand) => {
+                    self.story.tell(Event::Unreachable { request: demand.request, reason: "no route".into() });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reply(&mut self, request: ArbiterRequest) -> ArbiterReply {
+        if self.lost {
+            return ArbiterReply::Failed(ArbiterFailure::TimedOut);
+        }
+        let role = self.story.node.policy().role;
+        match request {
+            ArbiterRequest::Observe => ArbiterReply::Seen(self.view.clone()),
+            ArbiterRequest::Renew { epoch, hold, terms } => match self.view.claim.filter(|claim| claim.epoch > epoch) {
+                Some(later) => ArbiterReply::Deposed(later),
+                None => {
+                    self.write(role, epoch, BOOT, false, hold, terms);
+                    ArbiterReply::Renewed
+                }
+            },
+            ArbiterRequest::Claim { epoch, .. } => {
+                if self.view.claim.is_some_and(|claim| claim.epoch >= epoch && claim.owner != role) {
+                    return ArbiterReply::NotClaimed;
+                }
+                self.claimed(epoch.0, role, BOOT);
+                ArbiterReply::Claimed
+            }
+            ArbiterRequest::Release { epoch, terms } => {
+                self.write(role, epoch, BOOT, true, false, terms);
+                ArbiterReply::Released
+            }
+        }
+    }
+
+    fn claimed(&mut self, epoch: u64, owner: Role, boot: BootId) {
+        self.view.before = self.view.claim;
+        self.view.claim = Some(Claim { epoch: Epoch(epoch), owner, boot });
+    }
+
+    fn write(&mut self, role: Role, epoch: Epoch, boot: BootId, released: bool, hold: bool, terms: Terms) {
+        let slot = match role {
+            Role::Master => &mut self.view.master,
+            Role::Slave => &mut self.view.slave,
+        };
+        let sequence = slot.map_or(1, |slot| slot.sequence + 1);
+        *slot = Some(Slot { epoch, sequence, boot, released, hold, terms });
+    }
+
+    /// The master renews.
+    fn master_renews(&mut self) {
+        let epoch = self.view.master.map_or(Epoch(1), |slot| slot.epoch);
+        self.write(Role::Master, epoch, MASTER_BOOT, false, false, STANDARD.terms(1));
+    }
+
+    /// Time passes in turns; the acting half keeps up.
+    fn pass(&mut self, span_ms: u64) {
+        let until = self.story.now + span_ms;
+        while self.story.now < until {
+            let next = self.story.node.deadline().map_or(until, |Millis(at)| at);
+            self.story.now = next.clamp(self.story.now + 1, until);
+            self.story.tell(Event::TurnBegan);
+            self.serve();
+            self.story.tell(Event::TurnEnded);
+            self.serve();
+            if matches!(self.story.node.state(), State::Suspect { asked: Some(_), .. }) {
+                self.story.sees(crate::decision::Sight::Unknown, crate::decision::Sight::Unknown);
+                self.serve();
+            }
+        }
+    }
+
+    /// Time passes until a renewal has just been validated.
+    fn renews(&mut self) {
+        let renewed = |leased: &Leased| leased.story.node.lease().map(|(_, since, _)| since);
+        let before = renewed(self);
+        while renewed(self) == before {
+            self.pass(10);
+        }
+    }
+
+    fn hears(&mut self, duty: Duty, epoch: u64) {
+        self.story.hears(duty, epoch, epoch);
+        self.serve();
+    }
+
+    fn starts(&mut self) {
+        self.story.start_ends(StartOutcome::Started);
+        self.serve();
+    }
+
+    fn state(&self) -> StateName {
+        self.story.state()
+    }
+
+    fn saw(&self, rule: Rule) -> bool {
+        self.story.rules.contains(&rule)
+    }
+
+    fn paged(&self, kind: PageKind) -> bool {
+        self.story.pages().contains(&kind)
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        match self.story.node.state() {
+            State::Claimed { proof, .. } | State::Starting { proof, .. } => Some(proof.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The master owns epoch 1 and renewed it once.
+fn masters() -> View {
+    let claim = Some(Claim { epoch: Epoch(1), owner: Role::Master, boot: MASTER_BOOT });
+    let slot = Slot {
+        epoch: Epoch(1),
+        sequence: 7,
+        boot: MASTER_BOOT,
+        released: false,
+        hold: false,
+        terms: STANDARD.terms(1),
+    };
+    View { claim, master: Some(slot), ..View::default() }
+}
+
+/// A slave that stands by while the master is active and renews.
+fn standing_by() -> Leased {
+    let mut leased = Leased::boots(leased(Role::Slave), None, masters());
+    leased.hears(Duty::Active, 1);
+    assert_eq!(leased.state(), StateName::Standby);
+    leased
+}
+
+/// A slave that took over by the lease.
+fn active() -> Leased {
+    let mut leased = standing_by();
+    leased.pass(75_000);
+    assert_eq!(leased.state(), StateName::Starting, "{:?}", leased.story.node.state());
+    leased.starts();
+    assert_eq!(leased.state(), StateName::Active);
+    leased
+}
+
+fn record(phase: Phase, epoch: u64) -> Record {
+    let epoch = Epoch(epoch);
+    Record { highest: epoch, owned: epoch, arbiter: epoch, phase, ..Record::fresh(BOOT) }
+}
+
+#[test]
+fn a_silent_master_is_taken_over_when_its_lease_has_run_out_and_not_before() {
+    let mut leased = standing_by();
+    leased.pass(61_000);
+    assert!(!leased.story.asks_to_start(), "the lease still runs: {:?}", leased.story.node.state());
+    leased.pass(3_000);
+    assert!(
+        matches!(leased.proof(), Some(Proof::Lease(LeaseProof::Expired { unchanged_ms })) if unchanged_ms.0 >= 61_213)
+    );
+    assert_eq!(leased.state(), StateName::Starting);
+    assert_eq!(leased.view.claim.map(|claim| (claim.epoch, claim.owner)), Some((Epoch(2), Role::Slave)));
+    assert!(leased.view.slave.is_some_and(|slot| slot.epoch == Epoch(2)), "its own lease began");
+    assert!(matches!(leased.guarded.first(), Some(GuardedLease::Held { epoch: Epoch(2), .. })));
+    assert!(!leased.paged(PageKind::Blocked), "nobody is called while the lease runs out");
+    leased.starts();
+    leased.pass(60_000);
+    assert_eq!(leased.state(), StateName::Active);
+    assert!(leased.guarded.len() > 15, "each renewal reaches the guardian");
+}
+
+#[test]
+fn the_wait_counts_on_the_slower_clock() {
+    let mut leased = standing_by();
+    leased.story.tell(Event::ClocksDiffer(Millis(5_000)));
+    leased.pass(65_000);
+    assert!(!leased.story.asks_to_start());
+    leased.pass(5_000);
+    assert!(leased.story.asks_to_start());
+}
+
+#[test]
+fn the_longer_lease_of_the_two_decides() {
+    let mut leased = standing_by();
+    let long = Terms { lease_ms: Millis(100_000), ..STANDARD.terms(1) };
+    leased.write(Role::Master, Epoch(1), MASTER_BOOT, false, false, long);
+    leased.pass(100_000);
+    assert!(!leased.story.asks_to_start());
+    leased.pass(8_000);
+    assert!(leased.story.asks_to_start());
+}
+
+#[test]
+fn a_silent_master_that_renews_its_lease_is_cut_off_and_not_dead() {
+    let mut leased = standing_by();
+    for _ in 0..40 {
+        leased.pass(3_000);
+        leased.master_renews();
+    }
+    assert_eq!(leased.state(), StateName::Suspect);
+    assert!(leased.saw(Rule::LeaseRenewing) && leased.paged(PageKind::LinkCut));
+    assert_eq!(leased.story.demands(), 0, "no demand rests on a cut link");
+    leased.pass(75_000);
+    assert!(leased.story.asks_to_start(), "and when it dies then: {:?}", leased.story.node.state());
+}
+
+#[test]
+fn a_released_lease_is_not_waited_for() {
+    let mut leased = standing_by();
+    leased.write(Role::Master, Epoch(1), MASTER_BOOT, true, false, STANDARD.terms(1));
+    leased.pass(10_000);
+    assert!(matches!(leased.proof(), Some(Proof::Lease(LeaseProof::Released))), "{:?}", leased.story.node.state());
+}
+
+#[test]
+fn a_lease_held_for_maintenance_never_runs_out() {
+    let mut leased = standing_by();
+    leased.write(Role::Master, Epoch(1), MASTER_BOOT, false, true, STANDARD.terms(1));
+    leased.pass(900_000);
+    assert!(!leased.story.asks_to_start());
+    assert!(leased.saw(Rule::WithheldMaintenance));
+}
+
+#[test]
+fn a_renewal_that_lands_beside_the_claim_makes_the_wait_run_anew() {
+    let mut leased = standing_by();
+    leased.pass(58_000);
+    // The claim's question is answered by hand: the master's late renewal becomes visible just behind it.
+    let mut renewed = false;
+    for _ in 0..6_000 {
+        leased.story.now += 1;
+        leased.story.tell(Event::TurnBegan).tell(Event::TurnEnded);
+        let next = leased.story.out.get(leased.answered).cloned();
+        if let Some(Action::Arbiter { operation, request: request @ ArbiterRequest::Claim { .. } }) = next {
+            leased.answered += 1;
+            let reply = leased.reply(request);
+            leased.master_renews();
+            renewed = true;
+            leased.story.tell(Event::Arbiter { operation, reply });
+        }
+        if !renewed {
+            let ahead = leased.story.out[leased.answered..]
+                .iter()
+                .any(|action| matches!(action, Action::Arbiter { request: ArbiterRequest::Claim { .. }, .. }));
+            if !ahead {
+                serve_until_claim(&mut leased);
+            }
+        } else {
+            leased.serve();
+        }
+    }
+    assert!(renewed && leased.saw(Rule::ClaimWaits), "{:?}", leased.story.node.state());
+    assert!(!leased.story.asks_to_start());
+    leased.pass(50_000);
+    assert!(!leased.story.asks_to_start(), "the wait runs from the renewal");
+    leased.pass(15_000);
+    assert!(leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+}
+
+fn serve_until_claim(leased: &mut Leased) {
+    while let Some(action) = leased.story.out.get(leased.answered) {
+        if matches!(action, Action::Arbiter { request: ArbiterRequest::Claim { .. }, .. }) {
+            return;
+        }
+        let kept = leased.story.out.split_off(leased.answered + 1);
+        leased.serve_one();
+        leased.story.out.extend(kept);
+    }
+}
+
+impl Leased {
+    /// Serves what is there now; what that asks for waits.
+    fn serve_one(&mut self) {
+        let Some(action) = self.story.out.get(self.answered).cloned() else { return };
+        self.answered += 1;
+        match action {
+            Action::Arbiter { operation, request } => {
+                let reply = self.reply(request);
+                self.story.tell(Event::Arbiter { operation, reply });
+            }
+            Action::Persist { operation, .. } => {
+                self.story.tell(Event::Persisted { operation, durable: true });
+            }
+            Action::SendDemand(demand) => {
+                self.story.tell(Event::Unreachable { request: demand.request, reason: "no route".into() });
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_lost_arbiter_stops_the_holder_at_t_and_not_before() {
+    let mut leased = active();
+    leased.renews();
+    leased.lost = true;
+    leased.pass(11_900);
+    assert_eq!(leased.state(), StateName::Active);
+    assert!(leased.paged(PageKind::Arbiter), "a person hears of it before the stop");
+    leased.pass(2_000);
+    assert_eq!(leased.state(), StateName::Stopping);
+    leased.story.stops();
+    leased.serve();
+    assert!(leased.guarded.contains(&GuardedLease::Ended));
+    leased.lost = false;
+    leased.pass(7_000);
+    assert!(leased.view.slave.is_some_and(|slot| slot.released), "released as soon as the arbiter is back");
+    assert!(leased.saw(Rule::ArbiterBack) && leased.saw(Rule::LeaseReleased));
+}
+
+#[test]
+fn a_short_loss_of_the_arbiter_changes_nothing() {
+    let mut leased = active();
+    for _ in 0..5 {
+        leased.lost = true;
+        leased.pass(7_000);
+        leased.lost = false;
+        leased.pass(4_000);
+    }
+    assert_eq!(leased.state(), StateName::Active);
+}
+
+#[test]
+fn a_reply_that_comes_after_t_does_not_revive_the_lease() {
+    let mut leased = active();
+    leased.renews();
+    leased.story.clear();
+    leased.answered = 0;
+    // The renewal is sent and its answer is long under way; nothing else happens meanwhile.
+    leased.story.now += 3_000;
+    leased.story.tell(Event::TurnBegan);
+    let sent: Vec<OperationId> = leased
+        .story
+        .out
+        .iter()
+        .filter_map(|action| match action {
+            Action::Arbiter { operation, request: ArbiterRequest::Renew { .. } } => Some(*operation),
+            _ => None,
+        })
+        .collect();
+    leased.story.now += 9_500;
+    let reply = ArbiterReply::Renewed;
+    leased.story.tell(Event::Arbiter { operation: *sent.first().expect("a renewal is due"), reply });
+    leased.story.tell(Event::TurnBegan);
+    assert_eq!(leased.state(), StateName::Stopping);
+}
+
+#[test]
+fn a_later_claim_deposes_the_holder() {
+    let mut leased = active();
+    leased.claimed(3, Role::Master, MASTER_BOOT);
+    leased.pass(4_000);
+    assert_eq!(leased.state(), StateName::Stopping);
+    assert!(leased.saw(Rule::Deposed));
+}
+
+#[test]
+fn every_start_needs_the_claim_whatever_the_proof() {
+    let mut leased = standing_by();
+    leased.story.command(move_here()).expect("accepted");
+    leased.lost = true;
+    leased.story.written(true).acked(1);
+    leased.serve();
+    leased.pass(20_000);
+    assert_eq!(leased.state(), StateName::Claimed);
+    assert!(!leased.story.asks_to_start() && leased.paged(PageKind::Arbiter));
+    leased.lost = false;
+    leased.pass(5_000);
+    assert!(leased.story.asks_to_start());
+    assert_eq!(leased.view.claim.map(|claim| claim.owner), Some(Role::Slave));
+}
+
+#[test]
+fn a_claim_that_does_not_come_about_is_given_up_in_time() {
+    let mut leased = standing_by();
+    leased.story.command(move_here()).expect("accepted");
+    leased.lost = true;
+    leased.story.written(true).acked(1);
+    leased.serve();
+    for _ in 0..400 {
+        leased.pass(500);
+        leased.story.tell(Event::Beat(Story::beat_of(Duty::Stopped, 1, 1)));
+        leased.serve();
+    }
+    assert!(leased.saw(Rule::ClaimLost));
+    assert!(!matches!(leased.state(), StateName::Claimed | StateName::Starting), "{:?}", leased.state());
+}
+
+#[test]
+fn what_cannot_be_guarded_is_not_started() {
+    let mut leased = standing_by();
+    leased.guards = false;
+    leased.pass(75_000);
+    assert_eq!(leased.state(), StateName::FailedStart);
+    assert!(!leased.story.asks_to_start() && leased.saw(Rule::NotGuarded));
+    leased.pass(5_000);
+    assert!(leased.view.slave.is_some_and(|slot| slot.released), "and the lease is given back");
+}
+
+#[test]
+fn an_arbiter_that_shows_less_than_before_was_rolled_back() {
+    let mut leased = standing_by();
+    leased.claimed(5, Role::Master, MASTER_BOOT);
+    leased.pass(4_000);
+    leased.view = masters();
+    leased.pass(90_000);
+    assert!(!leased.story.asks_to_start());
+    assert!(matches!(leased.story.node.arbiter_failure(), Some((ArbiterFailure::RolledBack(_), _))));
+}
+
+#[test]
+fn a_host_that_boots_alone_starts_when_the_lease_is_its_own_or_over() {
+    let own = View {
+        claim: Some(Claim { epoch: Epoch(1), owner: Role::Slave, boot: BootId(3) }),
+        slave: masters().master,
+        ..View::default()
+    };
+    let mut leased = Leased::boots(leased_alone(), None, own);
+    leased.pass(10_000);
+    assert!(leased.story.asks_to_start(), "its former start is dead: {:?}", leased.story.node.state());
+
+    let mut leased = Leased::boots(leased_alone(), None, masters());
+    leased.pass(60_000);
+    assert!(!leased.story.asks_to_start());
+    leased.pass(5_000);
+    assert!(leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+}
+
+fn leased_alone() -> Policy {
+    Policy { reverse_protection: false, ..leased(Role::Slave) }
+}
+
+#[test]
+fn an_own_claim_that_was_never_held_proves_nothing() {
+    // The daemon died while it waited for the master's lease to end; the master goes on renewing an older epoch.
+    let mut view = masters();
+    view.before = view.claim;
+    view.claim = Some(Claim { epoch: Epoch(2), owner: Role::Slave, boot: BOOT });
+    let mut leased = Leased::boots(leased_alone(), None, view);
+    leased.pass(60_000);
+    assert!(!leased.story.asks_to_start());
+    leased.pass(6_000);
+    assert!(leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+}
+
+#[test]
+fn a_restarted_daemon_goes_on_with_a_lease_that_holds_and_stops_with_one_that_does_not() {
+    let phase = Phase::Active { epoch: Epoch(2) };
+    let held = |since| HeldLease { epoch: Epoch(2), since: Millis(since), hold: false };
+    let boots = |held| {
+        let mut view = View { claim: Some(Claim { epoch: Epoch(2), owner: Role::Slave, boot: BOOT }), ..masters() };
+        view.slave = view.master;
+        Leased::boots_with(leased(Role::Slave), Some(record(phase.clone(), 2)), held, view)
+    };
+    assert_eq!(boots(Some(held(95_000))).state(), StateName::Active);
+    assert_eq!(boots(Some(held(80_000))).state(), StateName::Stopping);
+    assert_eq!(boots(None).state(), StateName::Stopping);
+    let mut older = record(phase.clone(), 2);
+    older.arbiter = Epoch(0);
+    let before = Leased::boots_with(leased(Role::Slave), Some(older), None, View::default());
+    assert_eq!(before.state(), StateName::Active, "claimed before there was an arbiter");
+    assert!(before.saw(Rule::LeaseMissing));
+}
+
+#[test]
+fn maintenance_holds_the_lease_without_a_limit_and_guards_again_before_it_ends() {
+    let mut leased = active();
+    let maintenance = |on| Command::Maintenance { on, by: "ann".into(), reason: "new disks".into() };
+    leased.story.command(maintenance(true)).expect("accepted");
+    leased.pass(4_000);
+    assert!(leased.view.slave.is_some_and(|slot| slot.hold));
+    assert_eq!(leased.guarded.last(), Some(&GuardedLease::Hold { epoch: Epoch(2) }));
+    leased.lost = true;
+    leased.pass(600_000);
+    assert_eq!(leased.state(), StateName::Active, "nothing runs out");
+    leased.story.command(maintenance(false)).expect("accepted");
+    leased.pass(60_000);
+    assert_eq!(leased.state(), StateName::Active, "not before the arbiter is back");
+    leased.lost = false;
+    leased.pass(7_000);
+    assert!(leased.view.slave.is_some_and(|slot| !slot.hold));
+    assert!(matches!(leased.guarded.last(), Some(GuardedLease::Held { .. })));
+    leased.lost = true;
+    leased.pass(20_000);
+    assert_eq!(leased.state(), StateName::Stopping, "the limit counts again");
+}
+
+#[test]
+fn a_failed_stop_lets_the_lease_run_out_unless_a_person_is_to_decide() {
+    for ask in [false, true] {
+        let mut leased = active();
+        leased.story.tell(Event::PolicyChanged(Policy { hold_failed_stop: ask, ..leased_alone() }));
+        leased.story.hears(Duty::Active, 3, 3).stop_is_not_verified();
+        leased.serve();
+        assert_eq!(leased.state(), StateName::FailedStop);
+        let before = leased.view.slave.map(|slot| slot.sequence);
+        leased.pass(30_000);
+        assert_eq!(leased.view.slave.map(|slot| slot.sequence) != before, ask);
+        leased.story.tell(Event::GuardianEnded { epoch: Epoch(2) });
+        leased.serve();
+        assert_eq!(leased.state(), StateName::Stopped, "the guardian ended it, a look verified that");
+    }
+}
+
+#[test]
+fn a_persons_word_is_refused_while_the_other_renews() {
+    let mut leased = standing_by();
+    leased.story.tell(Event::PolicyChanged(Policy { proof_lease: false, ..leased_alone() }));
+    leased.story.command(move_here()).expect("accepted");
+    leased.serve();
+    for _ in 0..25 {
+        leased.pass(3_000);
+        leased.master_renews();
+    }
+    leased.pass(3_000);
+    assert_eq!(leased.state(), StateName::TakeoverBlocked);
+    let word = |epoch| Command::ConfirmStopped {
+        host: Role::Master,
+        by: "ann".into(),
+        reason: "it burns".into(),
+        epoch,
+        port_answers: false,
+    };
+    let refusal = leased.story.command(word(None)).expect_err("it renews");
+    assert!(refusal.contains("renewed its lease"), "{refusal}");
+    assert!(leased.story.command(word(Some(Epoch(1)))).is_ok(), "typed, it is recorded");
+}
+
+fn fencing() -> Leased {
+    let policy = Policy { proof_fence: true, fence_delay_ms: Millis(5_000), ..policy(Role::Slave) };
+    let mut fencing = Leased::boots(policy, None, View::default());
+    fencing.hears(Duty::Active, 1);
+    fencing
+}
+
+fn fence(leased: &Leased) -> Option<OperationId> {
+    leased.story.out.iter().rev().find_map(|action| match action {
+        Action::Fence { operation } => Some(*operation),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
+    let mut fencing = fencing();
+    fencing.pass(7_900);
+    assert_eq!(fence(&fencing), None, "the delay keeps both from shooting at once");
+    fencing.pass(300);
+    let operation = fence(&fencing).expect("fenced");
+    fencing.story.tell(Event::FenceDone { operation, result: Err("no route to the device".into()) });
+    assert!(fencing.paged(PageKind::Fence) && !fencing.story.asks_to_start());
+    fencing.pass(31_000);
+    let operation = fence(&fencing).expect("tried again");
+    fencing.story.tell(Event::FenceDone { operation, result: Ok("pdu".into()) });
+    fencing.serve();
+    assert!(fencing.story.asks_to_start());
+    assert_eq!(fencing.story.node.record().fenced, Some(MASTER_BOOT));
+    fencing.starts();
+    fencing.pass(10_000);
+    fencing.hears(Duty::Passive, 1);
+    assert!(fencing.saw(Rule::FencedStillRuns), "the same kernel start is heard");
+    assert!(!fencing.story.out.contains(&Action::Unfence));
+    let beat = Beat { boot: BootId(9), ..Story::beat_of(Duty::Passive, 1, 1) };
+    fencing.story.tell(Event::Beat(beat));
+    assert!(fencing.story.out.contains(&Action::Unfence));
+}
+
+#[test]
+fn a_fence_that_nobody_reports_has_failed() {
+    let mut fencing = fencing();
+    fencing.pass(8_500);
+    assert!(fence(&fencing).is_some());
+    fencing.pass(31_000);
+    assert!(fencing.saw(Rule::FenceFailed));
+}
+
+#[test]
+fn a_host_in_doubt_of_itself_neither_fences_nor_claims() {
+    let mut fencing = fencing();
+    fencing.pass(3_500);
+    fencing.story.tell(Event::References { answering: 0, of: 2, link_up: true });
+    fencing.pass(60_000);
+    assert_eq!(fence(&fencing), None);
+
+    let mut leased = standing_by();
+    leased.pass(40_000);
+    leased.story.tell(Event::References { answering: 0, of: 2, link_up: true });
+    leased.pass(100_000);
+    assert!(!leased.story.asks_to_start());
+    leased.story.tell(Event::References { answering: 1, of: 2, link_up: true });
+    leased.pass(5_000);
+    assert!(leased.story.asks_to_start());
+}
+
+/// Ways to every rule of lease and fence, for the test that wants each rule reached.
+pub(super) fn rules() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut waits = standing_by();
+    let long = Terms { lease_ms: Millis(100_000), ..STANDARD.terms(1) };
+    waits.write(Role::Master, Epoch(1), MASTER_BOOT, false, false, long);
+    waits.pass(80_000);
+    waits.lost = true;
+    waits.pass(4_000);
+    waits.lost = false;
+    waits.pass(60_000);
+    waits.starts();
+    rules.extend(waits.story.rules);
+    rules.extend(vec![
+        // Each of these is asserted by a test of its own above.
+        Rule::LeaseRenewing,
+        Rule::Deposed,
+        Rule::LeaseMissing,
+        Rule::LeaseReleased,
+        Rule::LeaseNotRenewed,
+        Rule::ClaimLost,
+        Rule::ClaimWaits,
+        Rule::NotGuarded,
+        Rule::GuardianEnded,
+        Rule::FenceBegan,
+        Rule::ProofFence,
+        Rule::FenceFailed,
+        Rule::FencedStillRuns,
+        Rule::Unfenced,
+    ]);
+    rules
+}

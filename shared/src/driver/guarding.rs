@@ -1,0 +1,143 @@
+//! The daemon's side of its guardian: what is held, whether it is guarded, and whether the guardian lives.
+
+use std::path::Path;
+
+use crate::clock;
+use crate::config::{self, Config};
+use crate::decision::{BootId, Epoch, GuardedLease, HeldLease, LeaseTimes, Millis, OperationId, Role};
+use crate::guardian::{
+    self, Arming, Guarded, GuardianIs, Guarding as GuardianSays, Holding, Lease, Moment, Plan, Reset,
+};
+use crate::telemetry::chain;
+
+/// The reset action of the tests' hosts, which must never reach the machine's own: a command line for the shell.
+pub(super) const ENVIRONMENT_RESET: &str = "FAILOVER_RESET_COMMAND";
+
+/// The guardian of a host that keeps a lease.
+#[derive(Debug)]
+pub(super) struct Guarding {
+    guarded: Result<Guarded, String>,
+    times: Option<LeaseTimes>,
+    /// Told and not confirmed yet.
+    waiting: Option<OperationId>,
+    /// The end that the core has heard of.
+    ended: Option<Epoch>,
+}
+
+/// What a look at the guardian found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The order that is confirmed, or why it is not.
+    pub(super) guarded: Option<(OperationId, Result<(), String>)>,
+    /// It ended the service of this epoch.
+    pub(super) ended: Option<Epoch>,
+    /// What is wrong with it, in words.
+    pub(super) trouble: Option<String>,
+}
+
+impl Guarding {
+    /// Takes up the line to the guardian. Without an arbiter it only tells that the guardian is gone.
+    pub(super) fn start(config: &Config, run_dir: &Path, role: Role, boot: BootId) -> Guarding {
+        let guarded = Guarded::start(run_dir, role, boot, &plan(config)).map_err(|error| chain(&error));
+        let times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
+        Guarding { guarded, times, waiting: None, ended: None }
+    }
+
+    /// What keeps a start from being guarded, if something does: for the readiness.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.times.and_then(|_| self.guarded.as_ref().err().cloned())
+    }
+
+    /// The lease that was held before this start of the daemon.
+    pub(super) fn remembered(&self) -> Option<HeldLease> {
+        let lease = self.guarded.as_ref().ok()?.page().remembered()?;
+        let hold = match lease.holding {
+            Holding::Held => false,
+            Holding::Hold => true,
+            Holding::Idle | Holding::Released => return None,
+        };
+        let age = Moment::now().since(lease.since);
+        Some(HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold })
+    }
+
+    /// Tells the guardian. Confirmed, or not, by a later [`Guarding::look`].
+    pub(super) fn tell(&mut self, operation: OperationId, told: GuardedLease) -> Result<(), String> {
+        let guarded = self.guarded.as_mut().map_err(|why| why.clone())?;
+        let Some(times) = self.times else { return Err("no arbiter is configured".into()) };
+        let before = guarded.page().lease();
+        let (holding, epoch, since) = match told {
+            GuardedLease::Held { epoch, since } => (Holding::Held, epoch, moment(since)),
+            GuardedLease::Hold { epoch } => (Holding::Hold, epoch, Moment::now()),
+            GuardedLease::Ended => (Holding::Released, before.epoch, before.since),
+        };
+        // They never change inside an epoch.
+        let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.into() };
+        guarded.publish(Lease { holding, epoch, since, spans }).map_err(|error| chain(&error))?;
+        self.waiting = Some(operation);
+        Ok(())
+    }
+
+    /// To be called in each turn.
+    pub(super) fn look(&mut self) -> Found {
+        let mut found = Found::default();
+        let Ok(guarded) = &mut self.guarded else { return found };
+        match guarded.turn(Moment::now()) {
+            Ok(GuardianIs::Alive) => {}
+            Ok(GuardianIs::Killed) => found.trouble = Some("the guardian stood still and was killed".into()),
+            Err(error) => found.trouble = Some(chain(&error)),
+        }
+        if let Some(operation) = self.waiting {
+            let result = match guarded.arming() {
+                Ok(Arming::Armed) => Some(Ok(())),
+                Ok(Arming::Waiting) => None,
+                Ok(Arming::Refused(why)) => Some(Err(why)),
+                Err(error) => Some(Err(chain(&error))),
+            };
+            if let Some(result) = result {
+                self.waiting = None;
+                found.guarded = Some((operation, result));
+            }
+        }
+        if let Ok(Some(report)) = guarded.page().report()
+            && let GuardianSays::Ended = report.guarding
+            && self.ended != Some(report.epoch)
+        {
+            self.ended = Some(report.epoch);
+            found.ended = Some(report.epoch);
+        }
+        found
+    }
+
+    /// The guardian's line, to wait for.
+    pub(super) fn line(&self) -> Option<&Guarded> {
+        self.guarded.as_ref().ok()
+    }
+
+    /// Leaves another plan, when the configuration was read again.
+    pub(super) fn replace_config(&mut self, config: &Config) -> Result<(), String> {
+        self.times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
+        let Ok(guarded) = &mut self.guarded else { return Ok(()) };
+        guarded.follow_plan(&plan(config)).map_err(|error| chain(&error))
+    }
+}
+
+fn plan(config: &Config) -> Plan {
+    let guard = match config.arbiter.as_ref().map(|arbiter| &arbiter.guard) {
+        Some(config::Guard::Watchdog { device, accept_softdog }) => {
+            guardian::Guard::Watchdog { path: device.clone(), accept_softdog: *accept_softdog }
+        }
+        Some(config::Guard::GuardianOnly) | None => guardian::Guard::GuardianOnly,
+    };
+    let reset = match std::env::var(ENVIRONMENT_RESET) {
+        Ok(command) => Reset::Command(vec!["/bin/sh".into(), "-c".into(), command]),
+        Err(_) => Reset::default(),
+    };
+    Plan::of(&config.service, guard, reset)
+}
+
+/// The moment at which the own clock showed `since`: never later than it was, since the own clock is the faster one.
+fn moment(since: Millis) -> Moment {
+    let ago_ns = clock::now().since(since).0.saturating_add(1).saturating_mul(1_000_000);
+    let now = Moment::now();
+    Moment { boottime_ns: now.boottime_ns.saturating_sub(ago_ns), raw_ns: now.raw_ns.saturating_sub(ago_ns) }
+}

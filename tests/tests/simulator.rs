@@ -1,0 +1,100 @@
+//! The simulator itself, and what it shows of the core in the time of a test run. Many more schedules:
+//! scripts/simulate.sh
+
+use failover_tests::simulator::corpus::{self, Order};
+use failover_tests::simulator::options::{Options, Setup};
+use failover_tests::simulator::story::{self, Case};
+use failover_tests::simulator::{canary, quiet, schedule};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn order(schedules: u64) -> Order {
+    Order { schedules, first_seed: 1_000_000, threads: 2, canary: 0, violations_most: 3 }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_schedule_to_the_last_action() {
+    let mut different = 0;
+    let mut last = 0;
+    for seed in 0..1_000 {
+        let first = schedule::random(Options::draw(seed), false);
+        let second = schedule::random(Options::draw(seed), seed % 10 == 0);
+        assert_eq!(first.number, second.number, "seed {seed} went two ways");
+        assert_eq!(first.seen, second.seen, "seed {seed} reached other things");
+        different += u32::from(first.number != last);
+        last = first.number;
+    }
+    assert_eq!(different, 1_000, "other seeds must give other schedules");
+}
+
+#[test]
+fn random_schedules_break_no_law() {
+    let report = corpus::run(&order(3_000));
+    if let Some((seed, _)) = report.violations.first() {
+        panic!("{}", corpus::show(*seed, 0));
+    }
+    println!("{report}");
+}
+
+#[test]
+fn a_single_fault_at_any_position_of_any_story_breaks_no_law() {
+    judged(&story::singles(&[Setup::Ack]), 20);
+}
+
+#[test]
+fn two_grave_faults_in_a_row_break_no_law() {
+    judged(&story::pairs(&[Setup::Timeout]), 200);
+}
+
+/// Every `stride`-th case: all of them are for scripts/simulate.sh --exhaustive.
+fn judged(cases: &[Case], stride: usize) {
+    let cases: Vec<Case> = cases.iter().step_by(stride).cloned().collect();
+    assert!(cases.len() > 100, "the stories have no positions: {}", cases.len());
+    let report = corpus::run_cases(&cases, 2);
+    if let Some((number, _)) = report.violations.first() {
+        panic!("{}", cases[usize::try_from(*number).unwrap()].show(0));
+    }
+}
+
+#[test]
+fn the_canary_is_found_in_about_one_seed_of_a_hundred() {
+    let report = corpus::run(&Order { canary: canary::OFTEN, violations_most: u64::MAX, ..order(2_000) });
+    let found = report.violations.len();
+    assert!(corpus::canary_is_well(&report), "found in {found} of {} schedules", report.schedules);
+}
+
+#[test]
+fn a_corpus_that_is_too_small_misses_what_it_must_reach() {
+    assert!(!corpus::run(&order(3)).missing().is_empty(), "three schedules cannot reach everything");
+}
+
+#[test]
+fn a_pair_that_nobody_disturbs_stays_where_it_is_for_a_day() {
+    for setup in Setup::ALL {
+        let outcome = quiet::undisturbed(Options::calm(7, *setup), DAY_MS);
+        assert!(outcome.breach.is_none(), "{setup:?}: {}", outcome.breach.unwrap());
+    }
+}
+
+#[test]
+fn a_dead_master_is_followed_within_the_time_out_where_silence_is_taken_for_a_stop() {
+    let policy = Setup::Timeout.policy();
+    let limit_ms = policy.suspect_after_ms.0 + policy.shutdown_timeout_ms.0 + policy.start_limit_ms.0 + 10_000;
+    let outcome = quiet::master_dies(Options::calm(7, Setup::Timeout), limit_ms);
+    assert!(outcome.breach.is_none(), "{}", outcome.breach.unwrap());
+}
+
+#[test]
+fn a_dead_master_is_not_followed_without_a_proof() {
+    let outcome = quiet::master_dies(Options::calm(7, Setup::Ack), 300_000);
+    let breach = outcome.breach.expect("nothing proves that a silent host has stopped");
+    assert!(breach.detail.contains("TakeoverBlocked"), "{breach}");
+}
+
+#[test]
+fn two_hosts_that_come_back_together_serve_on_one_of_them() {
+    for setup in Setup::ALL {
+        let outcome = quiet::both_come_back(Options::calm(7, *setup), 10_000);
+        assert!(outcome.breach.is_none(), "{setup:?}: {}", outcome.breach.unwrap());
+    }
+}
