@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use failover_shared::script::kind::cluster_manager;
+
 /// Something that scripts expect at a fixed place.
 pub(super) struct Piece {
     /// Where, below the root.
@@ -73,6 +75,9 @@ pub(super) fn pieces(program: &Path) -> Vec<Piece> {
         piece("/var/cluster/ha/log", What::Link("/var/log/failover")),
         piece("/usr/cluster/bin", What::Link("/usr/lib/failsafe/bin")),
         piece("/usr/lib/clumanager", What::Folder),
+        piece("/usr/lib/clumanager/services", What::Folder),
+        piece("/usr/lib/clumanager/library.sh", What::Text(cluster_manager::LIBRARY.to_owned())),
+        piece("/usr/lib/clumanager/template", What::Text(USER_SCRIPT.to_owned())),
     ]
 }
 
@@ -109,3 +114,6 @@ const TEMPLATE: &str = include_str!("../../../scripts/examples/failsafe1.sh");
 const SCRIPTLIB: &str = include_str!("scriptlib");
 
 const ORDERED: &str = include_str!("../../../scripts/examples/failsafe2/ordered");
+
+/// Where authors of Cluster Manager begin; also our own example of that kind.
+const USER_SCRIPT: &str = include_str!("../../../scripts/examples/clumanager.sh");

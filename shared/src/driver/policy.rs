@@ -42,9 +42,8 @@ impl Asker {
         let environment = Environment::of(&self.loaded, self.role, operation, Epoch(0), "the failover policy");
         let (preferred, reason) = match policy.ask(config, &choice, &environment).await {
             Ok(order) => {
-                let left_out = (!order.contains(&self.role)).then(|| {
-                    format!("the failover policy {} does not name this host", policy.script.display())
-                });
+                let left_out = (!order.contains(&self.role))
+                    .then(|| format!("the failover policy {} does not name this host", policy.script.display()));
                 let first = order.first().copied();
                 let rest: Vec<Role> = self.domain.iter().copied().filter(|role| !order.contains(role)).collect();
                 self.domain = order.into_iter().chain(rest).collect();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::policy::{self, Situation};
 use super::Input;
+use super::policy::{self, Situation};
 use crate::config::{Config, Loaded, Postcondition};
 use crate::decision::{Epoch, Event, Presence, Role};
 use crate::script::{Environment, Operation};

@@ -80,7 +80,14 @@ impl Watch {
         }
         let config = Arc::new(loaded.config.clone());
         let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
-        let ready = readiness::watch(loaded.clone(), self.role, self.state_dir.clone(), idle, self.situation.subscribe(), inputs);
+        let ready = readiness::watch(
+            loaded.clone(),
+            self.role,
+            self.state_dir.clone(),
+            idle,
+            self.situation.subscribe(),
+            inputs,
+        );
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }

@@ -8,6 +8,7 @@ mod ask;
 mod attempt;
 mod cancel;
 pub mod cgroup;
+mod class;
 mod environment;
 mod event;
 mod exit;
@@ -26,6 +27,7 @@ mod user;
 
 pub use ask::{Asked, ask};
 pub use cancel::{Cancel, CancelHandle, cancel};
+pub use class::Class;
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;

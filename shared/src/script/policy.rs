@@ -48,13 +48,9 @@ impl FailoverPolicy {
     ///
     /// # Errors
     /// Why there is no answer, as a sentence.
-    pub async fn ask(
-        &self,
-        config: &Config,
-        choice: &Choice,
-        environment: &Environment,
-    ) -> Result<Vec<Role>, String> {
-        let names = |roles: &[Role]| roles.iter().map(|role| config.host(*role).name.clone()).collect::<Vec<_>>().join(" ");
+    pub async fn ask(&self, config: &Config, choice: &Choice, environment: &Environment) -> Result<Vec<Role>, String> {
+        let names =
+            |roles: &[Role]| roles.iter().map(|role| config.host(*role).name.clone()).collect::<Vec<_>>().join(" ");
         let directory: &Path = &config.service.directory;
         let script = directory.join(&self.script);
         let name = self.script.file_name().unwrap_or_default().to_owned();

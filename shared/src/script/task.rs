@@ -83,6 +83,7 @@ impl Task {
             limits: [(action, step.timeout)].into(),
             run_as: None,
             needs: Vec::new(),
+            class: None,
         };
         Task { script, action }
     }

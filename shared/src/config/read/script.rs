@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::super::duration::show;
 use super::super::fields::Fields;
-use super::super::leaf::{name, span, text};
+use super::super::leaf::{choice, name, span, text};
 use super::super::model::OnStopFailure;
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
-use super::super::suggest::nearest;
-use super::super::tree::{Kind, Node, Span};
+use super::super::tree::{Kind, Node};
+use super::order::{asked, by_class, by_needs, order};
 use crate::script::kind::{Action, AnyKind, Place};
-use crate::script::{Lists, Script, Stage};
+use crate::script::{Class, Lists, Script, Stage};
 
 /// Most stages of a list.
 const STAGES_MAX: usize = 1024;
@@ -25,6 +25,16 @@ const ACTIONS: [(Action, &str); 5] = [
     (Action::Monitor, "monitor"),
     (Action::Restart, "restart"),
     (Action::Exclusive, "exclusive"),
+];
+
+/// The classes of Cluster Manager, by their words.
+const CLASSES: [(&str, Class); 6] = [
+    ("Device", Class::Device),
+    ("Filesystem", Class::Filesystem),
+    ("Nfs", Class::Nfs),
+    ("Ip", Class::Ip),
+    ("Samba", Class::Samba),
+    ("UserApplication", Class::UserApplication),
 ];
 
 pub(super) struct Scripts {
@@ -72,8 +82,12 @@ pub(super) fn scripts(reader: &mut Reader<'_>, service: &mut Fields<'_>, limit: 
     service.known("order");
     // Where the resources are wrong, every name in the order would be wrong too.
     let known = stages?;
-    let order = service.or(reader, "order", "Order()", |reader, node, path| order(reader, node, path, &known));
-    Some(Scripts { lists: order?, resources: known.into_iter().flatten().collect() })
+    let lists = if known.iter().flatten().any(|script| script.class.is_some()) {
+        by_class(reader, service, &known)
+    } else {
+        service.or(reader, "order", "Order()", |reader, node, path| order(reader, node, path, &known))
+    };
+    Some(Scripts { lists: lists?, resources: known.into_iter().flatten().collect() })
 }
 
 fn list(action: Action, limit: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<Vec<Stage>> {
@@ -85,7 +99,7 @@ fn list(action: Action, limit: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str
 }
 
 /// A list whose entries are single things, or lists of things for the same time.
-fn staged<T>(
+pub(super) fn staged<T>(
     reader: &mut Reader<'_>,
     node: &Node,
     path: &str,
@@ -124,8 +138,12 @@ fn entry(reader: &mut Reader<'_>, node: &Node, path: &str, place: Place, limit: 
         }),
         Place::List(_) => Some(Vec::new()),
     };
+    let class = match place {
+        Place::Resource => fields.optional(reader, "class", choice(&CLASSES)),
+        Place::List(_) => Some(None),
+    };
     fields.finish(reader);
-    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as?, needs: needs? })
+    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as?, needs: needs?, class: class? })
 }
 
 /// `timeout: "60s"` for everything that it is asked, or `timeout: (start: "60s", monitor: "10s")`. What is not written is
@@ -188,117 +206,4 @@ fn names_differ(reader: &mut Reader<'_>, node: &Node, stages: &[Vec<Script>]) ->
         seen.push(&script.name);
     }
     Some(())
-}
-
-/// The stages with each resource behind what it needs, and else as they were written.
-fn by_needs(reader: &mut Reader<'_>, node: &Node, written: Vec<Vec<Script>>) -> Read<Vec<Vec<Script>>> {
-    let names: Vec<String> = written.iter().flatten().map(|script| script.name.clone()).collect();
-    for script in written.iter().flatten() {
-        for need in script.needs.iter().filter(|need| !names.contains(need)) {
-            let message = format!("the resource {:?} needs {need:?}, and no resource has that name", script.name);
-            let problem = Problem::at(node.span.clone(), message);
-            reader.problem(match nearest(need, names.iter().map(String::as_str)) {
-                Some(near) => problem.help(format!("did you mean {near:?}?")),
-                None => problem.help("write the names of other resources into `needs`"),
-            });
-            return None;
-        }
-    }
-    let mut sorted: Vec<Vec<Script>> = Vec::new();
-    let mut waiting = written;
-    while !waiting.is_empty() {
-        let placed = |name: &String| sorted.iter().flatten().any(|script: &Script| script.name == *name);
-        let ready = |script: &Script| script.needs.iter().all(placed);
-        let Some(at) = waiting.iter().position(|stage| stage.iter().any(ready)) else {
-            let names: Vec<&str> = waiting.iter().flatten().map(|script| script.name.as_str()).collect();
-            let problem =
-                Problem::at(node.span.clone(), format!("these resources wait for each other: {}", names.join(", ")));
-            reader.problem(problem.help("take one name out of a `needs`, so that one of them can be the first"));
-            return None;
-        };
-        let (stage, later): (Vec<Script>, Vec<Script>) = waiting.remove(at).into_iter().partition(ready);
-        sorted.push(stage);
-        if !later.is_empty() {
-            waiting.insert(at, later);
-        }
-    }
-    Some(sorted)
-}
-
-/// The order of the resources for each of the four operations. A start goes by the file, a stop by the reverse of the
-/// start on the same host.
-fn order(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]) -> Read<Lists> {
-    let mut order = reader.fields(node, path, "Order")?;
-    let read = |reader: &mut Reader<'_>, node: &Node, path: &str| named(reader, node, path, known);
-    let written = known.to_vec();
-    let takeback = order.or_value(reader, "takeback", Some(written.clone()), "the order of `resources`", read)?;
-    let takeover = order.or_value(reader, "takeover", Some(written), "the order of `resources`", read)?;
-    let reverse = |stages: &[Vec<Script>]| Some(stages.iter().rev().cloned().collect::<Vec<_>>());
-    let giveaway = order.or_value(reader, "giveaway", reverse(&takeback), "the reverse of `takeback`", read)?;
-    let giveback = order.or_value(reader, "giveback", reverse(&takeover), "the reverse of `takeover`", read)?;
-    let places = ["takeback", "takeover", "giveaway", "giveback"].map(|key| (key, order.place(key)));
-    order.finish(reader);
-    for ((key, place), (stages, stops)) in
-        places.into_iter().zip([(&takeback, false), (&takeover, false), (&giveaway, true), (&giveback, true)])
-    {
-        needs_kept(reader, key, place, stages, stops)?;
-    }
-    Some(Lists {
-        takeback: asked(&takeback, Action::Start),
-        takeover: asked(&takeover, Action::Start),
-        giveaway: asked(&giveaway, Action::Stop),
-        giveback: asked(&giveback, Action::Stop),
-    })
-}
-
-/// A written order starts nothing before what it needs, and stops nothing that is still needed.
-fn needs_kept(reader: &mut Reader<'_>, key: &str, place: Span, stages: &[Vec<Script>], stops: bool) -> Read<()> {
-    let stage_of = |name: &str| stages.iter().position(|stage| stage.iter().any(|script| script.name == name));
-    for script in stages.iter().flatten() {
-        for need in &script.needs {
-            let (own, needed) = (stage_of(&script.name), stage_of(need));
-            let kept = if stops { own < needed } else { needed < own };
-            if !kept {
-                let (what, first) = if stops { ("stops", need) } else { ("starts", &script.name) };
-                let second = if stops { &script.name } else { need };
-                let message =
-                    format!("`{key}` {what} {first:?} before {second:?}, and {:?} needs {need:?}", script.name);
-                reader.problem(Problem::at(place, message).help("change the order, or take the name out of `needs`"));
-                return None;
-            }
-        }
-    }
-    Some(())
-}
-
-/// Every resource by its name, once.
-fn named(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]) -> Read<Vec<Vec<Script>>> {
-    let find = |reader: &mut Reader<'_>, node: &Node, path: &str| {
-        let wanted = text(reader, node, path)?;
-        let found = known.iter().flatten().find(|script| script.name == wanted);
-        if found.is_none() {
-            let problem = Problem::at(node.span.clone(), format!("no resource has the name {wanted:?}"));
-            let near = nearest(&wanted, known.iter().flatten().map(|script| script.name.as_str()));
-            reader.problem(match near {
-                Some(near) => problem.help(format!("did you mean {near:?}?")),
-                None => problem.help("write the names of the resources"),
-            });
-        }
-        found.cloned()
-    };
-    let stages = staged(reader, node, path, find)?;
-    for script in known.iter().flatten() {
-        let times = stages.iter().flatten().filter(|one| one.name == script.name).count();
-        if times != 1 {
-            let times = if times == 0 { "not at all".to_owned() } else { format!("{times} times") };
-            let problem = Problem::at(node.span.clone(), format!("the resource {:?} stands here {times}", script.name));
-            reader.problem(problem.help("an order names every resource once"));
-            return None;
-        }
-    }
-    Some(stages)
-}
-
-fn asked(stages: &[Vec<Script>], action: Action) -> Vec<Stage> {
-    stages.iter().map(|stage| stage.iter().map(|script| script.to(action)).collect()).collect()
 }

@@ -5,12 +5,14 @@
 //! line in `kinds!`. What the tests then ask for: the kind once in `EVERYTHING` of `config/tests.rs`, its keys in
 //! `docs/config.md`, its items with their tests in `docs/scripts.md`.
 
+pub mod cluster_manager;
 pub mod failsafe1;
 mod failsafe2;
 mod plain;
 mod program;
 mod shell_line;
 
+pub use cluster_manager::ClusterManager;
 pub use failsafe1::FailSafe1;
 pub use failsafe2::FailSafe2;
 pub use plain::Plain;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::class::Class;
 use super::environment::{Environment, Operation};
 use super::exit::StepExit;
 use crate::config::{Fields, OnStopFailure, Read, Reader};
@@ -139,6 +142,11 @@ pub(crate) trait Kind {
         OnStopFailure::Force
     }
 
+    /// Its class, where `class` is not written.
+    fn class(&self) -> Option<Class> {
+        None
+    }
+
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
     /// time, by readiness: looks at files, runs nothing.
     fn missing(&self, directory: &Path) -> Vec<String>;
@@ -186,4 +194,6 @@ kinds! {
     FailSafe1(FailSafe1),
     /// A resource with the action scripts of IRIS FailSafe 2 or Linux FailSafe.
     FailSafe2(FailSafe2),
+    /// A user script of SGI Cluster Manager.
+    ClusterManager(ClusterManager),
 }
