@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::class::Class;
 use super::environment::Operation;
 use super::kind::{Action, AnyKind, Kind, ShellLine};
 use super::user;
@@ -24,6 +25,8 @@ pub struct Script {
     pub run_as: Option<String>,
     /// Names of resources that must run before it, and must stop after it.
     pub needs: Vec<String>,
+    /// Its place in the fixed order of Cluster Manager, where that order is used.
+    pub class: Option<Class>,
 }
 
 /// One step: a script and what it is asked.

@@ -14,7 +14,7 @@ use crate::script::{Class, Lists, Script, Stage};
 pub(super) fn by_needs(reader: &mut Reader<'_>, node: &Node, written: Vec<Vec<Script>>) -> Read<Vec<Vec<Script>>> {
     let names: Vec<String> = written.iter().flatten().map(|script| script.name.clone()).collect();
     for script in written.iter().flatten() {
-        for need in script.needs.iter().filter(|need| !names.contains(need)) {
+        if let Some(need) = script.needs.iter().find(|need| !names.contains(need)) {
             let message = format!("the resource {:?} needs {need:?}, and no resource has that name", script.name);
             let problem = Problem::at(node.span.clone(), message);
             reader.problem(match nearest(need, names.iter().map(String::as_str)) {

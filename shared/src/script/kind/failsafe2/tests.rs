@@ -181,8 +181,8 @@ async fn the_state_of_a_resource_group_is_worked_out_from_its_exclusive_scripts(
     let resource = |kind: &str| format!("FailSafe2(resource_type: \"{kind}\"), ");
     let [quiet, runs, lost] = ["quiet", "runs", "lost"].map(resource);
     for (resources, state, said) in [
-        (format!("{quiet}"), Some(GroupState::NotRunning), ""),
-        (format!("{runs}"), Some(GroupState::Running), "the resource group is running here: runs exited 2: HA_RUNNING"),
+        (quiet.clone(), Some(GroupState::NotRunning), ""),
+        (runs.clone(), Some(GroupState::Running), "the resource group is running here: runs exited 2: HA_RUNNING"),
         (format!("{quiet}{runs}"), Some(GroupState::PartiallyRunning), "the resource group is partially running here"),
         (format!("{lost}{runs}"), Some(GroupState::PartiallyRunning), "lost exited 4: HA_NOCFGINFO"),
         (format!("{quiet}{lost}"), None, "whether the resource group runs here: lost exited 4"),
