@@ -54,13 +54,16 @@ impl Node {
         }
     }
 
-    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master.
+    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master. A failover
+    /// policy goes before both. Should the two hosts' policies disagree, either none demands, which is told as a service
+    /// that nobody runs, or both do, which is what [`Rule::YieldedToPeer`] is for.
     fn consider_idle_pair(&mut self, now: Millis, out: &mut Vec<Action>) {
         let theirs = self.heard().map_or(Epoch(0), |beat| beat.owned);
-        let first = match self.record.owned.cmp(&theirs) {
-            core::cmp::Ordering::Greater => true,
-            core::cmp::Ordering::Less => false,
-            core::cmp::Ordering::Equal => self.policy.role == Role::Master,
+        let first = match (self.facts.preferred, self.record.owned.cmp(&theirs)) {
+            (Some(preferred), _) => self.policy.role == preferred,
+            (None, core::cmp::Ordering::Greater) => true,
+            (None, core::cmp::Ordering::Less) => false,
+            (None, core::cmp::Ordering::Equal) => self.policy.role == Role::Master,
         };
         if !first || self.facts.not_ready.is_none() {
             self.idle_since = None;

@@ -11,12 +11,14 @@ pub mod cgroup;
 mod environment;
 mod event;
 mod exit;
+mod group;
 mod interrupted;
 pub mod kind;
 mod list;
 mod log;
 mod output;
 mod patience;
+mod policy;
 mod prepare;
 pub(crate) mod step;
 mod task;
@@ -27,7 +29,9 @@ pub use cancel::{Cancel, CancelHandle, cancel};
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;
+pub use group::{Group, GroupState, look_at_group};
 pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
+pub use policy::{Choice, FailoverPolicy};
 pub use task::{Lists, Script, Stage, Task, limit};
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Script {
     pub limits: BTreeMap<Action, Duration>,
     /// The user that it runs as, if not the daemon's.
     pub run_as: Option<String>,
+    /// Names of resources that must run before it, and must stop after it.
+    pub needs: Vec<String>,
 }
 
 /// One step: a script and what it is asked.
@@ -75,7 +77,13 @@ impl Task {
     #[must_use]
     pub fn line(action: Action, step: &Step) -> Task {
         let kind = AnyKind::Step(ShellLine::of(action, &step.command));
-        let script = Script { name: step.command.clone(), kind, limits: [(action, step.timeout)].into(), run_as: None };
+        let script = Script {
+            name: step.command.clone(),
+            kind,
+            limits: [(action, step.timeout)].into(),
+            run_as: None,
+            needs: Vec::new(),
+        };
         Task { script, action }
     }
 

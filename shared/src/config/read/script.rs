@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::super::duration::show;
 use super::super::fields::Fields;
 use super::super::leaf::{name, span, text};
+use super::super::model::OnStopFailure;
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::suggest::nearest;
-use super::super::tree::{Kind, Node};
+use super::super::tree::{Kind, Node, Span};
 use crate::script::kind::{Action, AnyKind, Place};
 use crate::script::{Lists, Script, Stage};
 
@@ -29,6 +30,14 @@ const ACTIONS: [(Action, &str); 5] = [
 pub(super) struct Scripts {
     pub(super) lists: Lists,
     pub(super) resources: Vec<Script>,
+}
+
+impl Scripts {
+    /// What follows a failed stop where nothing is written: a person, if one of the contracts says so.
+    pub(super) fn on_stop_failure(&self) -> OnStopFailure {
+        let mut usual = self.lists.tasks().map(|(_, task)| task.script.contract().on_stop_failure());
+        usual.find(|usual| *usual == OnStopFailure::AskOperator).unwrap_or_default()
+    }
 }
 
 /// `startup_scripts` and `shutdown_scripts`, or `resources` and `order`.
@@ -57,7 +66,7 @@ pub(super) fn scripts(reader: &mut Reader<'_>, service: &mut Fields<'_>, limit: 
             let stages =
                 staged(reader, node, path, |reader, node, path| entry(reader, node, path, Place::Resource, limit))?;
             names_differ(reader, node, &stages)?;
-            Some(stages)
+            by_needs(reader, node, stages)
         },
     );
     service.known("order");
@@ -109,8 +118,14 @@ fn entry(reader: &mut Reader<'_>, node: &Node, path: &str, place: Place, limit: 
     let name = fields.or_value(reader, "name", default, &shown, name);
     let limits = limits(reader, &mut fields, kind.as_ref(), place, limit);
     let run_as = fields.optional(reader, "run_as", super::super::leaf::name);
+    let needs = match place {
+        Place::Resource => fields.or(reader, "needs", "[]", |reader, node, path| {
+            reader.list(node, path, (0, STAGES_MAX), super::super::leaf::name)
+        }),
+        Place::List(_) => Some(Vec::new()),
+    };
     fields.finish(reader);
-    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as? })
+    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as?, needs: needs? })
 }
 
 /// `timeout: "60s"` for everything that it is asked, or `timeout: (start: "60s", monitor: "10s")`. What is not written is
@@ -175,6 +190,41 @@ fn names_differ(reader: &mut Reader<'_>, node: &Node, stages: &[Vec<Script>]) ->
     Some(())
 }
 
+/// The stages with each resource behind what it needs, and else as they were written.
+fn by_needs(reader: &mut Reader<'_>, node: &Node, written: Vec<Vec<Script>>) -> Read<Vec<Vec<Script>>> {
+    let names: Vec<String> = written.iter().flatten().map(|script| script.name.clone()).collect();
+    for script in written.iter().flatten() {
+        for need in script.needs.iter().filter(|need| !names.contains(need)) {
+            let message = format!("the resource {:?} needs {need:?}, and no resource has that name", script.name);
+            let problem = Problem::at(node.span.clone(), message);
+            reader.problem(match nearest(need, names.iter().map(String::as_str)) {
+                Some(near) => problem.help(format!("did you mean {near:?}?")),
+                None => problem.help("write the names of other resources into `needs`"),
+            });
+            return None;
+        }
+    }
+    let mut sorted: Vec<Vec<Script>> = Vec::new();
+    let mut waiting = written;
+    while !waiting.is_empty() {
+        let placed = |name: &String| sorted.iter().flatten().any(|script: &Script| script.name == *name);
+        let ready = |script: &Script| script.needs.iter().all(placed);
+        let Some(at) = waiting.iter().position(|stage| stage.iter().any(ready)) else {
+            let names: Vec<&str> = waiting.iter().flatten().map(|script| script.name.as_str()).collect();
+            let problem =
+                Problem::at(node.span.clone(), format!("these resources wait for each other: {}", names.join(", ")));
+            reader.problem(problem.help("take one name out of a `needs`, so that one of them can be the first"));
+            return None;
+        };
+        let (stage, later): (Vec<Script>, Vec<Script>) = waiting.remove(at).into_iter().partition(ready);
+        sorted.push(stage);
+        if !later.is_empty() {
+            waiting.insert(at, later);
+        }
+    }
+    Some(sorted)
+}
+
 /// The order of the resources for each of the four operations. A start goes by the file, a stop by the reverse of the
 /// start on the same host.
 fn order(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]) -> Read<Lists> {
@@ -186,13 +236,39 @@ fn order(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]
     let reverse = |stages: &[Vec<Script>]| Some(stages.iter().rev().cloned().collect::<Vec<_>>());
     let giveaway = order.or_value(reader, "giveaway", reverse(&takeback), "the reverse of `takeback`", read)?;
     let giveback = order.or_value(reader, "giveback", reverse(&takeover), "the reverse of `takeover`", read)?;
+    let places = ["takeback", "takeover", "giveaway", "giveback"].map(|key| (key, order.place(key)));
     order.finish(reader);
+    for ((key, place), (stages, stops)) in
+        places.into_iter().zip([(&takeback, false), (&takeover, false), (&giveaway, true), (&giveback, true)])
+    {
+        needs_kept(reader, key, place, stages, stops)?;
+    }
     Some(Lists {
         takeback: asked(&takeback, Action::Start),
         takeover: asked(&takeover, Action::Start),
         giveaway: asked(&giveaway, Action::Stop),
         giveback: asked(&giveback, Action::Stop),
     })
+}
+
+/// A written order starts nothing before what it needs, and stops nothing that is still needed.
+fn needs_kept(reader: &mut Reader<'_>, key: &str, place: Span, stages: &[Vec<Script>], stops: bool) -> Read<()> {
+    let stage_of = |name: &str| stages.iter().position(|stage| stage.iter().any(|script| script.name == name));
+    for script in stages.iter().flatten() {
+        for need in &script.needs {
+            let (own, needed) = (stage_of(&script.name), stage_of(need));
+            let kept = if stops { own < needed } else { needed < own };
+            if !kept {
+                let (what, first) = if stops { ("stops", need) } else { ("starts", &script.name) };
+                let second = if stops { &script.name } else { need };
+                let message =
+                    format!("`{key}` {what} {first:?} before {second:?}, and {:?} needs {need:?}", script.name);
+                reader.problem(Problem::at(place, message).help("change the order, or take the name out of `needs`"));
+                return None;
+            }
+        }
+    }
+    Some(())
 }
 
 /// Every resource by its name, once.

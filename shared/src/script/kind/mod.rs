@@ -6,11 +6,13 @@
 //! `docs/config.md`, its items with their tests in `docs/scripts.md`.
 
 pub mod failsafe1;
+mod failsafe2;
 mod plain;
 mod program;
 mod shell_line;
 
 pub use failsafe1::FailSafe1;
+pub use failsafe2::FailSafe2;
 pub use plain::Plain;
 pub use program::Program;
 pub use shell_line::ShellLine;
@@ -22,7 +24,7 @@ use serde::Serialize;
 
 use super::environment::{Environment, Operation};
 use super::exit::StepExit;
-use crate::config::{Fields, Read, Reader};
+use crate::config::{Fields, OnStopFailure, Read, Reader};
 
 /// What a script is asked to do. Which word of its contract that is, its kind knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,6 +79,8 @@ pub enum Outcome {
     Passed,
     /// A monitor's answer: it does not run here, and nothing is wrong with that.
     NotRunning,
+    /// The answer to [`Action::Exclusive`]: it runs here already.
+    Running,
     /// Anything else.
     Failed,
 }
@@ -130,6 +134,11 @@ pub(crate) trait Kind {
         None
     }
 
+    /// What its contract does after a failed stop, where `on_stop_failure` is not written.
+    fn on_stop_failure(&self) -> OnStopFailure {
+        OnStopFailure::Force
+    }
+
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
     /// time, by readiness: looks at files, runs nothing.
     fn missing(&self, directory: &Path) -> Vec<String>;
@@ -175,4 +184,6 @@ kinds! {
     Plain(Plain),
     /// A failover script of IRIS FailSafe 1.
     FailSafe1(FailSafe1),
+    /// A resource with the action scripts of IRIS FailSafe 2 or Linux FailSafe.
+    FailSafe2(FailSafe2),
 }
