@@ -2,6 +2,7 @@
 //! it, and judges that know nothing of the code under test.
 
 pub mod bench;
+pub mod chaos;
 pub mod demo;
 #[cfg(feature = "etcd")]
 pub mod etcd;

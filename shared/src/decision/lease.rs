@@ -41,6 +41,8 @@ pub struct HeldLease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Keeping {
     pub(super) epoch: Epoch,
+    /// The first t0 of this start of the daemon.
+    pub(super) began: Millis,
     /// t0.
     pub(super) since: Millis,
     /// They never change inside an epoch, whatever a new configuration says.
@@ -243,9 +245,9 @@ impl Node {
                 self.guard(GuardedLease::Hold { epoch }, out);
             }
         } else if keeping.hold {
-            let guarding_again = self.guard(held, out);
+            let operation = self.guard(held, out);
             if let Some(keeping) = &mut self.keeping {
-                keeping.guarding_again = Some(guarding_again);
+                keeping.guarding_again.get_or_insert(operation);
             }
         } else {
             self.guard(held, out);
@@ -266,11 +268,16 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         if let State::Claimed { step: ClaimStep::Guarding(expected), .. } = &self.state
-            && *expected == operation
+            // The lease was renewed meanwhile, and the guardian told again: a later order confirms the earlier one.
+            && operation >= *expected
         {
             return self.claim_guarded(now, result, out);
         }
-        let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.guarding_again == Some(operation)) else {
+        let Some(keeping) = self
+            .keeping
+            .as_mut()
+            .filter(|keeping| keeping.guarding_again.is_some_and(|expected| operation >= expected))
+        else {
             return;
         };
         keeping.guarding_again = None;
@@ -374,7 +381,7 @@ impl Node {
         }
         let Some(held) = held.filter(|held| held.epoch == epoch) else { return Resumed::Lost };
         let HeldLease { since, hold, .. } = held;
-        let keeping = Keeping { epoch, since, times, hold, guarding_again: None, lost: false };
+        let keeping = Keeping { epoch, began: since, since, times, hold, guarding_again: None, lost: false };
         let over = keeping.stop_at().is_some_and(|at| now >= at);
         self.keeping = Some(Keeping { lost: over, ..keeping });
         if over { Resumed::Lost } else { Resumed::Held }
@@ -390,7 +397,8 @@ impl Node {
 
     fn lease_begins(&mut self, now: Millis, epoch: Epoch, since: Millis, out: &mut Vec<Action>) {
         let Some(times) = self.policy.lease else { return };
-        self.keeping = Some(Keeping { epoch, since, times, hold: false, guarding_again: None, lost: false });
+        self.keeping =
+            Some(Keeping { epoch, began: since, since, times, hold: false, guarding_again: None, lost: false });
         let operation = self.guard(GuardedLease::Held { epoch, since }, out);
         self.claim_step(now, ClaimStep::Guarding(operation));
     }
@@ -441,7 +449,7 @@ impl Node {
     pub(super) fn guard_limit(&self) -> Option<Millis> {
         match &self.state {
             State::Claimed { step: ClaimStep::Guarding(_), .. } => {
-                self.keeping.as_ref().map(|keeping| keeping.since.after(Policy::GUARD_LIMIT_MS))
+                self.keeping.as_ref().map(|keeping| keeping.began.after(Policy::GUARD_LIMIT_MS))
             }
             _ => None,
         }

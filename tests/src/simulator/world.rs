@@ -457,7 +457,7 @@ impl World {
     fn do_all(&mut self, index: usize, actions: &mut Vec<Action>) {
         let incarnation = self.hosts[index].incarnation();
         for action in actions.drain(..) {
-            if !matches!(action, Action::Note(_)) {
+            if self.is_position(index, &action) {
                 self.moment_passes();
                 self.crash_between(index);
             }
@@ -465,6 +465,18 @@ impl World {
                 return self.judge.saw(Sight::CrashBetweenActions);
             }
             self.act(index, action);
+        }
+    }
+
+    /// The unchanging round of renewals and looks is one position like any other moment of calm; each of its steps counts
+    /// while a claim is made.
+    fn is_position(&self, index: usize, action: &Action) -> bool {
+        match action {
+            Action::Note(_) => false,
+            Action::Arbiter { .. } | Action::Guard { .. } => {
+                self.hosts[index].node().is_some_and(|node| node.state().name() == StateName::Claimed)
+            }
+            _ => true,
         }
     }
 
