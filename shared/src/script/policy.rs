@@ -151,7 +151,7 @@ echo noise >&2; echo cfg2 cfg1"#;
             ("exit 3", "exited 3"),
             ("exit 127", "exited 127: the command was not found"),
             ("kill -KILL $$", "ended by SIGKILL"),
-            ("sleep 60", "still running after its limit of 2s"),
+            ("sleep 60", "still running after its limit of 2.0 s"),
         ] {
             let refusal = asked(body, &both()).await.unwrap_err();
             assert!(refusal.contains(said), "{body}: {refusal}");
