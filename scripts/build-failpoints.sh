@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds the two daemons with kill points into target/failpoints, for the crash tests: scripts/build-failpoints.sh
+# Builds the two daemons with kill points into target/failpoints, for the crash tests: scripts/build-failpoints.sh [FLAGS]
+# FLAGS go to both builds, for instance `--features etcd`.
 # They are built with the same flags as the real ones, so that nothing but the one crate is compiled again, and then moved
 # away; the build without kill points that comes after puts the real ones back in their place.
 set -euo pipefail
@@ -9,13 +10,13 @@ target=${CARGO_TARGET_DIR:-target}
 readonly BINARIES=(failover-master failover-slave)
 
 features=$(printf '%s/failpoints,' "${BINARIES[@]}")
-cargo build --locked --workspace --bins --features "${features%,}"
+cargo build --locked --workspace --bins --features "${features%,}" "$@"
 mkdir -p "$target/failpoints"
 for name in "${BINARIES[@]}"; do
   # A link would be overwritten by the next build.
   cp --remove-destination "$target/debug/$name" "$target/failpoints/$name"
   rm "$target/debug/$name"
 done
-cargo build --locked --workspace --bins
+cargo build --locked --workspace --bins "$@"
 # Daemons look for their guardian beside themselves. It has no kill points.
 cp --remove-destination "$target/debug/failover-guardian" "$target/failpoints/failover-guardian"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Everything that CI checks, at home and there: scripts/test.sh [--long]
-#   --long   50 moves under load instead of 10
+#   --long   50 moves under load instead of 10, and an etcd of three members
 # As root it installs the packages that are missing (Debian) and runs all tests. Without root the tests that need
 # namespaces are counted as "not run", never as passed.
 set -euo pipefail
@@ -14,7 +14,7 @@ if [ -n "${CI:-}" ]; then export CARGO_INCREMENTAL=0; fi
 readonly PACKAGES=(
   gcc libc6-dev pkg-config libssl-dev
   dovecot-core dovecot-pop3d dovecot-imapd dovecot-lmtpd haproxy nftables iproute2 util-linux procps
-  openssh-server openssh-client shellcheck fence-agents
+  openssh-server openssh-client shellcheck etcd-server etcd-client protobuf-compiler libprotobuf-dev fence-agents
 )
 readonly POLICY=/usr/sbin/policy-rc.d
 
@@ -53,6 +53,18 @@ install_packages() {
   echo "installed: ${missing[*]}"
 }
 
+# The arbiter in etcd is a feature, since its build needs protoc and the definitions that come beside it.
+choose_features() {
+  local protoc
+  features=()
+  if protoc=$(command -v protoc) && [ -e "$(dirname "$protoc")/../include/google/protobuf/descriptor.proto" ]; then
+    features=(--features etcd)
+    echo "with the arbiter in etcd"
+  else
+    echo "not run: the arbiter in etcd: its build needs protoc (protobuf-compiler, libprotobuf-dev)"
+  fi
+}
+
 # The decision core must not know what time it is, nor anything outside its arguments. Its tests may.
 check_purity() {
   cargo build --locked -p failover-shared --no-default-features
@@ -69,14 +81,15 @@ run_tests() {
   log=$(mktemp)
   not_run=$(mktemp)
   export FAILOVER_NOT_RUN=$not_run
+  if [ "${#features[@]}" -eq 0 ]; then echo "not run: arbiter_etcd, arbiter_etcd_access: built without etcd" >"$not_run"; fi
   if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --workspace 2>&1 | tee "$log" || status=$?
-    cargo test --locked --workspace --doc --quiet 2>&1 | tee -a "$log.doc" || status=$?
+    cargo nextest run --locked --workspace "${features[@]}" 2>&1 | tee "$log" || status=$?
+    cargo test --locked --workspace "${features[@]}" --doc --quiet 2>&1 | tee -a "$log.doc" || status=$?
     section "Summary"
     sed -n '/Summary \[/,$p' "$log"
     grep '^test result' "$log.doc" | sed 's/^/documentation: /' || true
   else
-    cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$log" || status=$?
+    cargo test --locked --workspace "${features[@]}" --no-fail-fast 2>&1 | tee "$log" || status=$?
     section "Summary"
     grep -E '^test result|^test .* FAILED$' "$log" || true
   fi
@@ -88,6 +101,8 @@ run_tests() {
 
 section "Packages"
 install_packages
+section "Features"
+choose_features
 section "Format"
 cargo fmt --all --check
 echo "as rustfmt has it"
@@ -104,7 +119,11 @@ section "Purity of the decision core"
 check_purity
 section "Clippy"
 cargo clippy --locked --workspace --all-targets -- -D warnings
+if [ "${#features[@]}" -ne 0 ]; then
+  # The rest of the workspace has no line that depends on it.
+  cargo clippy --locked -p failover-shared -p failover-tests "${features[@]}" --all-targets -- -D warnings
+fi
 section "Binaries, with kill points and without"
-scripts/build-failpoints.sh
+scripts/build-failpoints.sh "${features[@]}"
 section "Tests"
 run_tests

@@ -1,6 +1,7 @@
 //! The operator's command of a failover pair, the same on both hosts. It asks the daemon of its host over a unix socket
 //! and prints what it says; it decides nothing itself.
 
+mod arbiter_init;
 mod check;
 mod compat;
 mod daemon;
@@ -68,6 +69,8 @@ enum Command {
     Takeover(moving::Arguments),
     /// Move the service back to the master, and watch
     Takeback(moving::Arguments),
+    /// Give up the move that is under way, if the other host has not acknowledged it yet
+    Abort,
     /// Start the service here although the other host was not heard since the boot
     StartAlone(order::StartAlone),
     /// Say that the service is stopped on a silent host: a take-over that waits for that goes on
@@ -90,6 +93,8 @@ enum Command {
     Init(init::Arguments),
     /// Translate a configuration of CPMS (failover_config.txt); it is read, never run
     Import(import::Arguments),
+    /// Make a folder on shared storage the pair's lease store; once, on one host
+    ArbiterInit(arbiter_init::Arguments),
     /// Every value in force, the longest outage for each fault, and what this host lacks
     Check(check::Arguments),
     /// Give scripts of FailSafe and Cluster Manager what they expect of their old system
@@ -140,6 +145,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
         Command::StartAlone(order) => order::start_alone(&daemon?, order, out).await,
         Command::ConfirmStopped(order) => order::confirm_stopped(&daemon?, order, out).await,
+        Command::Abort => order::abort(&daemon?, out).await,
         Command::Ack => order::acknowledge(&daemon?, out).await,
         Command::ForceOffline(order) => order::force_offline(&daemon?, order, out).await,
         Command::Maintenance(order) => order::maintenance(&daemon?, order, out).await,
@@ -155,6 +161,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
         Command::Compat(flags) => compat::run(config, flags, out).await,
+        Command::ArbiterInit(flags) => arbiter_init::run(config, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,
         Command::StopHere(flags) => stop_here::run(config, &arguments.run_dir, *role, flags, out).await,

@@ -76,6 +76,10 @@ pub(crate) async fn acknowledge(daemon: &Daemon, out: &mut Out<'_>) -> anyhow::R
     accepted(daemon, &Request::Acknowledge { by: commander() }, "look: failoverctl status", out).await
 }
 
+pub(crate) async fn abort(daemon: &Daemon, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+    accepted(daemon, &Request::Abort { by: commander() }, "look: failoverctl status", out).await
+}
+
 pub(crate) async fn force_offline(daemon: &Daemon, order: &ForceOffline, out: &mut Out<'_>) -> anyhow::Result<Exit> {
     let status = daemon.status().await?;
     let meant = role_named(&status, &order.host)?;

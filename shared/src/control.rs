@@ -50,6 +50,11 @@ pub enum Request {
         /// Go on although the configurations differ.
         despite_config_difference: bool,
     },
+    /// Give up the move that is under way, if it is not acknowledged yet.
+    Abort {
+        /// Who.
+        by: String,
+    },
     /// Start although the peer was never heard.
     StartAlone {
         /// Who.

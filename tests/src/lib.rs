@@ -2,12 +2,14 @@
 //! it, and judges that know nothing of the code under test.
 
 pub mod bench;
+pub mod chaos;
 pub mod demo;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod judge;
 pub mod keys;
 pub mod lab;
+pub mod model;
 pub mod pair;
 pub mod program;
 pub mod simulator;

@@ -18,12 +18,7 @@ async fn a_user_needs_the_right_password_and_the_right_to_the_keys() -> Result<(
     for user in ["root", "pair", "stranger"] {
         cluster.control(&["user", "add", user, "--interactive=false"], "geheim\n")?;
     }
-    cluster.control(&["role", "add", "failover-mail"], "")?;
-    let grant = ["role", "grant-permission", "failover-mail", "--prefix=true", "readwrite", "/failover/mail/"];
-    cluster.control(&grant, "")?;
-    cluster.control(&["user", "grant-role", "pair", "failover-mail"], "")?;
-    cluster.control(&["user", "grant-role", "root", "root"], "")?;
-    cluster.control(&["auth", "enable"], "")?;
+    allow_pair_and_enable(&cluster)?;
 
     let folder = tempfile::tempdir()?;
     let as_user = |user: &str, password: &str| -> Result<EtcdSettings> {
@@ -94,6 +89,47 @@ async fn tls_takes_only_the_configured_authority_and_shows_the_clients_certifica
     let error = Etcd::new(&swapped, "mail", Role::Slave, boot(Role::Slave)).err();
     ensure!(matches!(error, Some(EtcdError::Mismatch { .. })), "{error:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_client_certificates_name_is_a_user_without_a_password() -> Result<()> {
+    let test = "a_client_certificates_name_is_a_user_without_a_password";
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new(folder.path(), "own")?;
+    let Some(cluster) = Cluster::start_with_tls(test, 1, &authority.sign("server", "127.0.0.1")?)? else {
+        return Ok(());
+    };
+    for user in ["root", "pair", "stranger"] {
+        cluster.control(&["user", "add", user, "--no-password"], "")?;
+    }
+    allow_pair_and_enable(&cluster)?;
+    for (user, may) in [("pair", true), ("stranger", false)] {
+        let client = authority.sign(user, "127.0.0.1")?;
+        let settings = EtcdSettings {
+            ca_file: Some(client.authority),
+            client_certificate_file: Some(client.certificate),
+            client_key_file: Some(client.key),
+            ..settings(cluster.endpoints())
+        };
+        let reply = host_with(&settings, Role::Master)?.ask(ArbiterRequest::Observe).await;
+        let as_expected = match &reply {
+            ArbiterReply::Seen(_) => may,
+            ArbiterReply::Failed(ArbiterFailure::Unreachable(why)) => !may && why.contains("permission denied"),
+            _ => false,
+        };
+        ensure!(as_expected, "{user}: {reply:?}");
+    }
+    Ok(())
+}
+
+/// Users must exist. `pair` may use the keys of the pair `mail`, and nobody else may.
+fn allow_pair_and_enable(cluster: &Cluster) -> Result<()> {
+    let grant = ["role", "grant-permission", "failover-mail", "--prefix=true", "readwrite", "/failover/mail/"];
+    cluster.control(&["role", "add", "failover-mail"], "")?;
+    cluster.control(&grant, "")?;
+    cluster.control(&["user", "grant-role", "pair", "failover-mail"], "")?;
+    cluster.control(&["user", "grant-role", "root", "root"], "")?;
+    cluster.control(&["auth", "enable"], "").map(drop)
 }
 
 #[tokio::test]

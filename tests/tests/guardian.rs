@@ -24,10 +24,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// Short, but whole seconds for the watchdog. The stop is due after T = 1.5 s, the guardian's turn after 3 s.
+/// Short, but whole seconds for the watchdog, and a G in which the guardian can see that the daemon stands still: it looks
+/// once a second here, where no daemon wakes it, and waits for two.
 const SPANS: Spans = Spans {
     stop_after_ms: Millis(1_500),
-    scripts_ms: Millis(1_500),
+    scripts_ms: Millis(3_000),
     kill_ms: Millis(1_000),
     watchdog_ms: Millis(1_000),
 };
@@ -202,7 +203,8 @@ fn a_frozen_daemon_is_replaced_at_the_stop_time_and_the_service_is_ended_by_the_
     // The page does not move any more: the daemon is as good as frozen.
     ground.wait_guarding(Guarding::Ended)?;
     ensure!(!lives(service), "the service outlived its lease");
-    wait_until("the daemon that looks for itself", LIMIT, || Ok(ground.lines("starts").len() >= 3))?;
+    wait_until("the daemon that looks for itself", LIMIT, || Ok(ground.lines("starts").len() >= 3))
+        .with_context(|| format!("starts: {:?}; log:\n{}", ground.lines("starts"), ground.lines("log").join("\n")))?;
     let starts = ground.lines("starts");
     ensure!(starts[0] == "0 " && starts[1].ends_with("--stop-only"), "{starts:?}");
     wait_until("the watchdog's stop", LIMIT, || Ok(ground.lab_watchdog()?.view().stops == 1))?;

@@ -167,6 +167,7 @@ fn demand() -> (RequestId, Message) {
         evidence: Evidence::NobodyActive,
         ready: true,
         lifetime_ms: Millis(1_000),
+        prepare: false,
     };
     (request, Message::ShutdownYourService(demand))
 }

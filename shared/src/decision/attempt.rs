@@ -19,21 +19,22 @@ impl Node {
     pub(super) fn send_demand(&mut self, now: Millis, out: &mut Vec<Action>) {
         let (role, limit, ready) = (self.policy.role, self.policy.shutdown_timeout_ms, self.is_ready());
         let entered = self.entered;
-        let (attempt, lifetime_ms) = match &mut self.state {
+        let (attempt, lifetime_ms, prepare) = match &mut self.state {
             State::Requesting { attempt, progress } => {
                 progress.sent = Some(now);
                 progress.again_at = None;
-                (attempt.clone(), Millis(limit.0.saturating_sub(now.since(entered).0)))
+                let left = Millis(limit.0.saturating_sub(now.since(entered).0));
+                (attempt.clone(), left, progress.preparing)
             }
             // Blocked: a returning peer may still answer that it has stopped.
             State::TakeoverBlocked { attempt, sent, .. } => {
                 *sent = now;
-                (attempt.clone(), limit)
+                (attempt.clone(), limit, false)
             }
             _ => return,
         };
         let Attempt { request, evidence, epoch, .. } = attempt;
-        out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms }));
+        out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms, prepare }));
     }
 
     /// While a demand is under way: is its reason gone, may it be sent now?
@@ -95,8 +96,12 @@ impl Node {
                     && progress.sent.is_some()
                     && self.peer.silent
                     && now.since(self.entered) >= Policy::RCMD_AFTER_MS;
+                let prepared = progress.preparing && now.since(self.entered) >= Policy::PREPARE_LIMIT_MS;
                 if progress.again_at.is_some_and(|at| now >= at) {
                     self.send_demand(now, out);
+                }
+                if prepared {
+                    self.prepared(now, "it did not answer in time, so it is not asked any more", out);
                 }
                 if rcmd_due && let State::Requesting { progress, .. } = &mut self.state {
                     progress.rcmd_tried = true;
@@ -201,7 +206,7 @@ impl Node {
             State::Requesting { attempt, .. }
             | State::Proving { attempt, .. }
             | State::TakeoverBlocked { attempt, .. }
-                if attempt.request == request =>
+                if attempt.request == request || planted(Bug::AnyAnswerCounts) =>
             {
                 attempt.clone()
             }
@@ -227,8 +232,17 @@ impl Node {
                     out,
                 );
             }
+            Answer::Prepared => self.prepared(now, "", out),
+            Answer::AckedFailed { .. } if planted(Bug::NackIsAck) => {
+                let means = StopMeans::PostConditions;
+                self.claim(now, attempt, Proof::Ack { means, forced: None, by_rcmd: false }, Rule::ProofAck, out);
+            }
             Answer::AckedFailed { reason } => {
                 self.block(now, attempt, Rule::PeerNotVerified, &reason, false, out);
+            }
+            Answer::Refused(_) if planted(Bug::RefusalIsAck) => {
+                let means = StopMeans::NotRunning;
+                self.claim(now, attempt, Proof::Ack { means, forced: None, by_rcmd: false }, Rule::ProofAck, out);
             }
             Answer::Refused(refusal) => {
                 self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);
@@ -237,6 +251,17 @@ impl Node {
                 self.persist(Phase::Standby, out);
                 self.enter(now, State::Standby);
             }
+        }
+    }
+
+    /// The first phase is over, by an answer or by its limit: the demand itself follows.
+    pub(super) fn prepared(&mut self, now: Millis, detail: &str, out: &mut Vec<Action>) {
+        if let State::Requesting { progress, .. } = &mut self.state
+            && progress.preparing
+        {
+            progress.preparing = false;
+            self.note(now, Rule::Prepared, detail, out);
+            self.send_demand(now, out);
         }
     }
 

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance};
 use super::arbiter::View;
 use super::node::Node;
+use super::planted::{Bug, planted};
 use super::record::{LeaseProof, Phase, Proof};
 use super::rule::Rule;
 use super::state::{ClaimStep, State};
@@ -21,6 +22,10 @@ impl Node {
         if let State::Claimed { step, .. } = &mut self.state {
             *step = next;
             self.arbitration.next_at = now;
+        }
+        if matches!(next, ClaimStep::Noting(_) | ClaimStep::Recording(_)) {
+            // The time of the write that is waited for now begins now, however long the claim has taken so far.
+            self.entered = now;
         }
     }
 
@@ -35,7 +40,8 @@ impl Node {
             ClaimStep::Noting(_) => self.claim_step(now, ClaimStep::Looking),
             ClaimStep::Recording(_) => {
                 self.note(now, Rule::ClaimDurable, &format!("epoch {epoch}"), out);
-                out.push(Action::Balance(Balance::Nowhere(epoch)));
+                let early = planted(Bug::BalancerTooEarly);
+                out.push(Action::Balance(if early { Balance::Here(epoch) } else { Balance::Nowhere(epoch) }));
                 let operation = self.operation();
                 let evidence = attempt.evidence.clone();
                 out.push(Action::Start { operation, epoch, resume: false, evidence });
@@ -52,10 +58,10 @@ impl Node {
 
     /// The arbiter was looked at; `before` is what it showed the time before.
     pub(super) fn claim_viewed(&mut self, now: Millis, before: Option<View>, out: &mut Vec<Action>) {
-        let State::Claimed { epoch, proof, step, .. } = &self.state else { return };
+        let State::Claimed { epoch, attempt, proof, step } = &self.state else { return };
         // An own epoch that was held is proof for good: the peer's was over before it began.
         let by_lease = matches!(proof, Proof::Lease(LeaseProof::Released | LeaseProof::Expired { .. }));
-        let (epoch, step) = (*epoch, *step);
+        let (epoch, step, covered) = (*epoch, *step, attempt.epoch);
         let Some(view) = self.arbitration.seen.as_ref().map(|seen| seen.view.clone()) else { return };
         let latest = view.claim.map_or(Epoch(0), |claim| claim.epoch);
         let mine = view.claim.is_some_and(|claim| claim.owner == self.policy.role);
@@ -64,6 +70,11 @@ impl Node {
             ClaimStep::Looking if latest >= epoch => self.claim_lost(now, "the peer has the epoch", out),
             ClaimStep::Looking if by_lease && self.holds_nothing(now).is_none() => {
                 self.claim_lost(now, "the peer renewed its lease", out);
+            }
+            // Other proofs speak of every epoch up to the demanded one. The answer to a demand may have been long under way,
+            // and the peer may have begun another turn since.
+            ClaimStep::Looking if self.peer_claimed_above(covered) && self.peer_is_over(now).is_none() => {
+                self.claim_lost(now, "the peer has claimed an epoch that the proof does not cover", out);
             }
             ClaimStep::Looking => self.claim_step(now, ClaimStep::Claiming),
             ClaimStep::LookingAgain | ClaimStep::Waiting if latest != epoch || !mine => {
@@ -108,7 +119,8 @@ impl Node {
         self.record.owned = made;
         self.record.arbiter = self.record.arbiter.max(made);
         self.note(now, Rule::ClaimMade, &format!("epoch {made}"), out);
-        self.claim_step(now, ClaimStep::LookingAgain);
+        let looks = !planted(Bug::NoSecondLook);
+        self.claim_step(now, if looks { ClaimStep::LookingAgain } else { ClaimStep::Renewing });
     }
 
     /// Somebody else's, or the view was out of date: the next look tells.

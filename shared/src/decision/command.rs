@@ -20,6 +20,7 @@ impl Node {
             Command::MoveHere { by, reason, despite_config_difference } => {
                 self.move_here(now, by, reason, despite_config_difference, out)
             }
+            Command::Abort { by } => self.abort(now, &by, out),
             Command::StartAlone { by, reason } => self.start_alone(now, by, reason, out),
             Command::ConfirmStopped { host, by, reason, epoch, port_answers } => {
                 self.confirm_stopped(now, host, by, &reason, epoch, port_answers, out)
@@ -71,22 +72,62 @@ impl Node {
         };
         here?;
         let evidence = Evidence::Command { by, reason };
-        if let Some(rule) = self.withheld_by(now, &evidence) {
-            let reasons = self.facts.not_ready.as_ref().map(|reasons| reasons.join("; ")).unwrap_or_default();
-            return Err(match rule {
-                Rule::WithheldNotReady => format!("{} {reasons}", rule.sentence()),
-                _ => rule.sentence().to_string(),
-            });
-        }
-        let differs = self.peer.beat.as_ref().is_some_and(|beat| beat.digest != self.policy.digest);
-        if differs && !despite_difference {
-            return Err(
-                "the configurations of the two hosts differ (failoverctl status names the keys); to go on all the same: --despite-config-difference"
-                    .to_string(),
-            );
+        let reasons = self.against_move(now, &evidence, despite_difference);
+        if !reasons.is_empty() {
+            return Err(reasons.join("\n"));
         }
         self.begin_attempt(now, evidence, Rule::DemandCommand, out);
         Ok(format!("moving the service to the {}", self.policy.role))
+    }
+
+    /// Everything that speaks against a commanded move now, so that a person need not find it out one by one.
+    fn against_move(&self, now: Millis, evidence: &Evidence, despite_difference: bool) -> Vec<String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for rule in self.all_withheld_by(now, evidence) {
+            let not_ready = self.facts.not_ready.as_deref().filter(|_| rule == Rule::WithheldNotReady);
+            reasons.push(match not_ready {
+                Some(why) => format!("{} {}", rule.sentence(), why.join("; ")),
+                None => rule.sentence().to_string(),
+            });
+        }
+        let peer = self.policy.role.peer();
+        if let Some(beat) = self.heard() {
+            if beat.maintenance {
+                reasons
+                    .push(format!("the {peer} is in maintenance and would refuse: failoverctl maintenance off, there"));
+            }
+            if beat.digest != self.policy.digest && !despite_difference {
+                reasons.push(
+                    "the configurations of the two hosts differ (failoverctl status names the keys); to go on all the same: --despite-config-difference"
+                        .to_string(),
+                );
+            }
+        }
+        reasons
+    }
+
+    /// Up to the acknowledgement nothing is lost by turning back; behind it the service runs nowhere, and only forward leads
+    /// out.
+    fn abort(&mut self, now: Millis, by: &str, out: &mut Vec<Action>) -> Result<String, String> {
+        let (request, obeys) = match &self.state {
+            State::Requesting { attempt, progress } => (attempt.request, progress.peer_obeys),
+            State::Proving { attempt, .. } | State::TakeoverBlocked { attempt, .. } => (attempt.request, false),
+            State::Claimed { .. } | State::Starting { .. } => {
+                return Err(format!(
+                    "the other host has stopped the service, so the move goes forward; to bring it back afterwards: failoverctl {}",
+                    if self.policy.role == Role::Master { "takeover" } else { "takeback" }
+                ));
+            }
+            _ => return Err("no move to this host is under way".to_string()),
+        };
+        self.note(now, Rule::OperatorAborted, &format!("by {by}"), out);
+        self.withdraw(now, request, Rule::OperatorAborted, out);
+        Ok(if obeys {
+            "given up; the other host was already stopping the service, and starts it again when it has stopped"
+                .to_string()
+        } else {
+            "given up: nothing was moved".to_string()
+        })
     }
 
     fn start_alone(
@@ -189,6 +230,8 @@ impl Node {
             }
         }
         self.note(now, Rule::ProofOperator, &format!("by {by}: {reason}"), out);
+        // The word is of now: it covers whatever is known to have run there.
+        let attempt = Attempt { epoch: highest, ..attempt };
         self.claim(now, attempt, Proof::Operator { by }, Rule::ProofOperator, out);
         Ok(format!("recorded; starting the service on the {}", self.policy.role))
     }

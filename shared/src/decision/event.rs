@@ -182,6 +182,11 @@ pub enum Command {
         /// Go on although the two configurations differ.
         despite_config_difference: bool,
     },
+    /// Give up the move to this host, if the other has not acknowledged yet.
+    Abort {
+        /// Who.
+        by: String,
+    },
     /// Start although the peer was never heard.
     StartAlone {
         /// Who.

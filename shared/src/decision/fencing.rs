@@ -10,6 +10,7 @@ use super::action::{Action, PageKind};
 use super::contend::Holder;
 use super::node::Node;
 use super::peer::{Beat, Duty};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Proof};
 use super::rule::Rule;
@@ -59,7 +60,8 @@ impl Node {
     }
 
     pub(super) fn fence_timers(&self, each: &mut dyn FnMut(Timer, Millis)) {
-        if let Some(at) = self.fence_at() {
+        // One that is due and was held back is weighed again with the next event.
+        if let Some(at) = self.fence_at().filter(|at| *at > self.arbitration.judged_at) {
             each(Timer::FenceNext, at);
         }
         if let Some((_, began)) = self.fencing.under_way {
@@ -83,14 +85,14 @@ impl Node {
         result: Result<String, String>,
         out: &mut Vec<Action>,
     ) {
-        if self.fencing.under_way.take_if(|(expected, _)| *expected == operation).is_none() {
-            return;
-        }
+        let Some((_, began)) = self.fencing.under_way.take_if(|(expected, _)| *expected == operation) else { return };
         let device = match result {
             Ok(device) => device,
             Err(why) => return self.fence_failed(now, &why, out),
         };
         self.fencing.done_at = Some(now);
+        // One that waited here while this daemon stood still is history: the peer may have booted and serve again.
+        let is_fresh = now.since(began) < self.policy.fence_limit_ms;
         // Zero where no beat was ever heard: then no later beat can be told to be of a new kernel start.
         self.record.fenced = Some(self.peer.beat.as_ref().map_or(BootId(0), |beat| beat.boot));
         let attempt: Option<Attempt> = match &self.state {
@@ -100,6 +102,10 @@ impl Node {
             _ => None,
         };
         match attempt {
+            Some(_) if !is_fresh => {
+                self.persist(self.record.phase.clone(), out);
+                self.fence_failed(now, "its answer came too late to be a proof", out);
+            }
             Some(attempt) => self.claim(now, attempt, Proof::Fence { device }, Rule::ProofFence, out),
             // Decided otherwise meanwhile; that it was fenced must be known all the same.
             None => {
@@ -128,7 +134,7 @@ impl Node {
             // It left before the fence: it says nothing of the time after it, whatever kernel start it names.
             return;
         }
-        if boot != BootId(0) && beat.boot != boot {
+        if (boot != BootId(0) && beat.boot != boot) || planted(Bug::UnfencedAtOnce) {
             self.record.fenced = None;
             self.told.remove(&PageKind::Fence);
             self.note(now, Rule::Unfenced, "", out);

@@ -19,6 +19,7 @@ use super::action::{Action, GuardedLease, PageKind};
 use super::arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes};
 use super::contend::Seen;
 use super::node::Node;
+use super::planted::{Bug, misread, planted};
 use super::policy::Policy;
 use super::record::StopCause;
 use super::rule::Rule;
@@ -41,6 +42,8 @@ pub struct HeldLease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Keeping {
     pub(super) epoch: Epoch,
+    /// The first t0 of this start of the daemon.
+    pub(super) began: Millis,
     /// t0.
     pub(super) since: Millis,
     /// They never change inside an epoch, whatever a new configuration says.
@@ -150,11 +153,13 @@ impl Node {
     ) {
         // A late answer to a question that was given up.
         let Some(asked) = self.arbitration.asked.take_if(|asked| asked.operation == operation) else { return };
+        let reply = misread(&asked.request, reply);
         let Some(reply) = self.arbiter_works(now, reply, out) else { return };
         match (asked.request, reply) {
             (ArbiterRequest::Observe, ArbiterReply::Seen(view)) => self.viewed(now, view, out),
             (ArbiterRequest::Renew { epoch, hold, .. }, ArbiterReply::Renewed) => {
-                self.renewed(now, epoch, asked.at, hold, out);
+                let sent = if planted(Bug::LeaseFromReply) { now } else { asked.at };
+                self.renewed(now, epoch, sent, hold, out);
             }
             (ArbiterRequest::Renew { epoch, .. }, ArbiterReply::Deposed(claim)) => self.deposed(now, epoch, claim, out),
             (ArbiterRequest::Claim { epoch, .. }, ArbiterReply::Claimed) => self.claim_made(now, epoch, out),
@@ -243,9 +248,9 @@ impl Node {
                 self.guard(GuardedLease::Hold { epoch }, out);
             }
         } else if keeping.hold {
-            let guarding_again = self.guard(held, out);
+            let operation = self.guard(held, out);
             if let Some(keeping) = &mut self.keeping {
-                keeping.guarding_again = Some(guarding_again);
+                keeping.guarding_again.get_or_insert(operation);
             }
         } else {
             self.guard(held, out);
@@ -266,11 +271,16 @@ impl Node {
         out: &mut Vec<Action>,
     ) {
         if let State::Claimed { step: ClaimStep::Guarding(expected), .. } = &self.state
-            && *expected == operation
+            // The lease was renewed meanwhile, and the guardian told again: a later order confirms the earlier one.
+            && operation >= *expected
         {
             return self.claim_guarded(now, result, out);
         }
-        let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.guarding_again == Some(operation)) else {
+        let Some(keeping) = self
+            .keeping
+            .as_mut()
+            .filter(|keeping| keeping.guarding_again.is_some_and(|expected| operation >= expected))
+        else {
             return;
         };
         keeping.guarding_again = None;
@@ -374,10 +384,10 @@ impl Node {
         }
         let Some(held) = held.filter(|held| held.epoch == epoch) else { return Resumed::Lost };
         let HeldLease { since, hold, .. } = held;
-        let keeping = Keeping { epoch, since, times, hold, guarding_again: None, lost: false };
+        let keeping = Keeping { epoch, began: since, since, times, hold, guarding_again: None, lost: false };
         let over = keeping.stop_at().is_some_and(|at| now >= at);
         self.keeping = Some(Keeping { lost: over, ..keeping });
-        if over { Resumed::Lost } else { Resumed::Held }
+        if over && !planted(Bug::ResumesLostLease) { Resumed::Lost } else { Resumed::Held }
     }
 
     /// The guardian may have been restarted as well.
@@ -390,9 +400,15 @@ impl Node {
 
     fn lease_begins(&mut self, now: Millis, epoch: Epoch, since: Millis, out: &mut Vec<Action>) {
         let Some(times) = self.policy.lease else { return };
-        self.keeping = Some(Keeping { epoch, since, times, hold: false, guarding_again: None, lost: false });
+        self.keeping =
+            Some(Keeping { epoch, began: since, since, times, hold: false, guarding_again: None, lost: false });
         let operation = self.guard(GuardedLease::Held { epoch, since }, out);
         self.claim_step(now, ClaimStep::Guarding(operation));
+        if planted(Bug::StartsUnguarded) {
+            out.pop();
+            self.claim_guarded(now, Ok(()), out);
+            self.guard(GuardedLease::Held { epoch, since }, out);
+        }
     }
 
     /// The timers of lease and claim, but for those that a state has for itself.
@@ -441,7 +457,7 @@ impl Node {
     pub(super) fn guard_limit(&self) -> Option<Millis> {
         match &self.state {
             State::Claimed { step: ClaimStep::Guarding(_), .. } => {
-                self.keeping.as_ref().map(|keeping| keeping.since.after(Policy::GUARD_LIMIT_MS))
+                self.keeping.as_ref().map(|keeping| keeping.began.after(Policy::GUARD_LIMIT_MS))
             }
             _ => None,
         }

@@ -16,6 +16,7 @@ use super::event::Event;
 use super::fencing::Fencing;
 use super::lease::{Arbitration, HeldLease, Keeping};
 use super::peer::Beat;
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Phase, Record};
 use super::rule::Rule;
@@ -144,6 +145,8 @@ impl Node {
     pub fn step(&mut self, now: Millis, event: Event, out: &mut Vec<Action>) {
         let before = self.mark();
         match event {
+            Event::TurnBegan if planted(Bug::TimersSwapped) => self.suspicion_timers(now, out),
+            Event::TurnEnded if planted(Bug::TimersSwapped) => self.safety_timers(now, out),
             Event::TurnBegan => self.safety_timers(now, out),
             Event::TurnEnded => self.suspicion_timers(now, out),
             Event::LoopLate(late) => self.loop_was_late(now, late, out),

@@ -28,6 +28,14 @@ pub enum Duty {
     Held,
 }
 
+impl Duty {
+    /// A move to this host is under way, or held.
+    #[must_use]
+    pub const fn is_on_its_way(self) -> bool {
+        matches!(self, Duty::Requesting | Duty::Starting | Duty::Held)
+    }
+}
+
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -124,6 +132,9 @@ pub struct Demand {
     pub ready: bool,
     /// How long it stays valid, counted by the receiver from its arrival.
     pub lifetime_ms: Millis,
+    /// The first phase of a commanded move: say whether it would be obeyed, and stop nothing yet.
+    #[serde(default)]
+    pub prepare: bool,
 }
 
 /// Why a demand is refused.
@@ -179,6 +190,8 @@ pub enum Answer {
         /// What is not verified.
         reason: String,
     },
+    /// It would be obeyed: the answer to a demand that only prepares.
+    Prepared,
     /// Not obeyed.
     Refused(Refusal),
 }

@@ -59,6 +59,8 @@ impl Policy {
 
     /// Between two sendings of a demand that nobody answers.
     pub const DEMAND_RETRY_MS: Millis = Millis(1_000);
+    /// How long the first phase of a commanded move may take; after that the demand is made all the same.
+    pub const PREPARE_LIMIT_MS: Millis = Millis(5_000);
     /// How long a demand may go unanswered before the second way is tried beside it.
     pub const RCMD_AFTER_MS: Millis = Millis(2_000);
     /// After a refusal, how long the same host keeps from demanding by itself.

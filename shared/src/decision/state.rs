@@ -211,6 +211,8 @@ pub struct Progress {
     pub peer_obeys: bool,
     /// The second way was tried.
     pub rcmd_tried: bool,
+    /// A commanded move in its first phase: the other host is asked whether it would obey.
+    pub preparing: bool,
 }
 
 /// A state's name without its content.

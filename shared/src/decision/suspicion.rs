@@ -8,6 +8,7 @@ use super::contend::Holder;
 use super::event::Sight;
 use super::node::Node;
 use super::peer::{Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase};
 use super::rule::Rule;
@@ -25,6 +26,10 @@ impl Node {
         }
         let Some(beat) = self.heard() else { return };
         let evidence = match (beat.duty, beat.verdict) {
+            (Duty::Active, Verdict::Passed) if planted(Bug::ComesHomeByItself) && self.policy.role == Role::Master => {
+                let by = || alloc::string::String::from("nobody");
+                Some((Evidence::Command { by: by(), reason: by() }, Rule::DemandCommand))
+            }
             (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
             (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(now),
             (Duty::Standby, _) => return self.consider_idle_pair(now, out),
@@ -180,6 +185,11 @@ impl Node {
 
     /// What keeps this host from demanding on `evidence` now. The order is that of importance to an operator.
     pub(super) fn withheld_by(&self, now: Millis, evidence: &Evidence) -> Option<Rule> {
+        self.all_withheld_by(now, evidence).next()
+    }
+
+    /// All of it.
+    pub(super) fn all_withheld_by(&self, now: Millis, evidence: &Evidence) -> impl Iterator<Item = Rule> {
         let (automatic, rests_on_silence) = match evidence {
             Evidence::Silence(_) | Evidence::RemoteCheck(Symptom::Unreachable | Symptom::TimedOut) => (true, true),
             Evidence::OwnVerdict(_) | Evidence::RemoteCheck(_) => (true, false),
@@ -188,20 +198,20 @@ impl Node {
         let commanded = matches!(evidence, Evidence::Command { .. } | Evidence::RollBack);
         let peer_maintenance = self.peer.beat.as_ref().is_some_and(|beat| beat.maintenance);
         let digest = self.peer.beat.as_ref().map(|beat| beat.digest).or_else(|| self.slot_digest());
-        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest);
+        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest) && !planted(Bug::DigestIgnored);
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),
             (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
             (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
-            (automatic && self.locked(), Rule::WithheldHoldDown),
-            (!self.is_ready(), Rule::WithheldNotReady),
+            (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),
+            (!self.is_ready() && !planted(Bug::DemandsUnready), Rule::WithheldNotReady),
             (!commanded && now < self.refused_until, Rule::WithheldRefused),
             (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
             (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),
         ];
-        rules.into_iter().find_map(|(applies, rule)| applies.then_some(rule))
+        rules.into_iter().filter_map(|(applies, rule)| applies.then_some(rule))
     }
 
     /// Says once what withholds a move. A person is called when the service needs it and this host will not come.
@@ -239,7 +249,10 @@ impl Node {
         let attempt = Attempt { request, evidence, epoch: self.record.highest, began: now };
         self.note(now, rule, &format!("demand {request} for epoch {}", attempt.epoch), out);
         let writing = Some(self.persist(Phase::Requesting(attempt.clone()), out));
-        let progress = Progress { writing, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false };
+        // A host that is not heard cannot prepare; the demand itself, and what follows it, is then all there is.
+        let preparing = attempt.commanded() && self.heard().is_some();
+        let progress =
+            Progress { writing, sent: None, again_at: None, peer_obeys: false, rcmd_tried: false, preparing };
         self.enter(now, State::Requesting { attempt, progress });
     }
 

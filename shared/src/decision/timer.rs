@@ -35,6 +35,8 @@ pub enum Timer {
     Settle,
     /// A demand that nobody took is sent again.
     DemandRetry,
+    /// A commanded move whose first phase nobody answers goes on to the second.
+    PrepareLimit,
     /// The second way is tried.
     RcmdAfter,
     /// A demand that is not acknowledged by then has timed out.
@@ -73,6 +75,7 @@ impl Timer {
             | Timer::BootWait
             | Timer::Settle
             | Timer::DemandRetry
+            | Timer::PrepareLimit
             | Timer::RcmdAfter
             | Timer::ShutdownTimeout
             | Timer::Witness

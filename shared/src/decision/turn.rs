@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Proof, StopCause};
 use super::rule::Rule;
@@ -90,6 +91,7 @@ impl Node {
 
     /// A durable write ended. Those that gate nothing only matter when they fail.
     pub(super) fn persisted(&mut self, now: Millis, operation: OperationId, durable: bool, out: &mut Vec<Action>) {
+        let durable = durable || planted(Bug::LostWriteCounts);
         if !durable {
             self.page(
                 PageKind::State,
@@ -233,7 +235,7 @@ impl Node {
         if !matches!(beat.duty, Duty::Active | Duty::Starting) || beat.owned == epoch {
             return;
         }
-        let (theirs, higher) = (beat.owned, beat.owned > epoch);
+        let (theirs, higher) = (beat.owned, beat.owned > epoch && !planted(Bug::HigherEpochIgnored));
         // A beat that left before the peer stopped may still be under way for a while.
         let may_be_late = now.since(self.entered) < self.policy.suspect_after_ms;
         if !higher && (may_be_late || self.told.contains(&PageKind::TwoActives)) {
@@ -312,13 +314,20 @@ impl Node {
             }
             State::Suspect { asked, .. } => match (asked, self.withheld) {
                 (Some(asked), None | Some(Rule::LinkCut | Rule::LeaseRenewing)) => {
-                    each(Timer::Witness, asked.after(Policy::WITNESS_EVERY_MS));
+                    let at = asked.after(Policy::WITNESS_EVERY_MS);
+                    // While the arbiter speaks for the peer, its next answer is the occasion.
+                    if at > self.arbitration.judged_at {
+                        each(Timer::Witness, at);
+                    }
                 }
                 // What withholds ends with an event, and the pause with its own timer.
                 (Some(_) | None, _) => self.refused_timer(each),
             },
             State::Requesting { progress, .. } => {
                 each(Timer::ShutdownTimeout, entered.after(self.policy.shutdown_timeout_ms));
+                if progress.preparing && progress.writing.is_none() {
+                    each(Timer::PrepareLimit, entered.after(Policy::PREPARE_LIMIT_MS));
+                }
                 if let (Some(at), None) = (progress.again_at, progress.writing) {
                     each(Timer::DemandRetry, at);
                 }
@@ -364,7 +373,7 @@ impl Node {
     }
 
     fn refused_timer(&self, each: &mut dyn FnMut(Timer, Millis)) {
-        if self.withheld == Some(Rule::WithheldRefused) {
+        if self.withheld == Some(Rule::WithheldRefused) && self.refused_until > self.arbitration.judged_at {
             each(Timer::RefusedPause, self.refused_until);
         }
     }

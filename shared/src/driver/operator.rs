@@ -71,6 +71,8 @@ impl Driver {
         let host = match &request {
             Request::Move { to: host, .. } => *host,
             Request::ConfirmStopped { host, .. } => host.peer(),
+            // Typed on either host; it belongs to the one that the service was to come to.
+            Request::Abort { .. } if !from_peer && !self.node.state().duty().is_on_its_way() => own.peer(),
             _ => own,
         };
         if host != own {
@@ -87,6 +89,10 @@ impl Driver {
                 let text = format!("move the service to the {own}: {reason}");
                 let command = Command::MoveHere { by: by.clone(), reason, despite_config_difference };
                 self.command(now, command, Ticket { to, text, by });
+            }
+            Request::Abort { by } => {
+                let ticket = Ticket { to, text: "abort".into(), by: by.clone() };
+                self.command(now, Command::Abort { by }, ticket);
             }
             Request::StartAlone { by, reason } => {
                 let text = format!("start-alone: {reason}");

@@ -187,7 +187,8 @@ impl LeaseWatch {
             return Ok(());
         }
         self.moved_at = now;
-        match self.objection(&record, now) {
+        // Read after the record: what was written a moment ago does not lie ahead.
+        match self.objection(&record, Moment::now()) {
             None => {
                 self.report.seen = record.sequence;
                 self.record = Some(record);
@@ -249,8 +250,10 @@ impl LeaseWatch {
         self.ending = None;
         self.resetter = Resetter::default();
         let lease = self.record.as_ref().map(|record| record.lease);
+        // Until the daemon says that it has looked: by a release, or by a higher epoch.
         let ended = self.ended.filter(|ended| {
-            lease.is_some_and(|lease| lease.epoch <= *ended && matches!(lease.holding, Holding::Held | Holding::Hold))
+            let holds = |lease: &Lease| matches!(lease.holding, Holding::Held | Holding::Hold);
+            lease.as_ref().is_none_or(|lease| lease.epoch <= *ended && holds(lease))
         });
         self.report.guarding = if ended.is_some() { Guarding::Ended } else { Guarding::Idle };
         self.report.epoch = ended.or(lease.map(|lease| lease.epoch)).unwrap_or_default();

@@ -37,15 +37,15 @@ pub fn start_under(role: Role, run_dir: &Path, log_json: bool) -> io::Result<Inf
     std::fs::create_dir_all(run_dir)?;
     // Held by a descriptor, and handed on: the very program that runs now, even when an upgrade puts another in its place.
     let daemon = open("/proc/self/exe", OFlag::O_PATH, Mode::empty())?;
-    let own = std::env::current_exe()?;
-    let mut guardian = Command::new(own.with_file_name(PROGRAM));
+    let path = std::env::current_exe()?.with_file_name(PROGRAM);
+    let mut guardian = Command::new(&path);
     guardian.arg(format!("failover-{role}")).arg(page_path(run_dir, role)).arg(if log_json { "json" } else { "text" });
     guardian
         .arg(format!("/proc/self/fd/{}", daemon.as_raw_fd()))
         .args(std::env::args_os().skip(1))
         .arg("--no-guardian");
     let error = guardian.exec();
-    Err(io::Error::new(error.kind(), format!("{}: {error}", own.with_file_name(PROGRAM).display())))
+    Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// What `failover-guardian` does. Its arguments are [`start_under`]'s, in that order: a name to be seen under, the page,

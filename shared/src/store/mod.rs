@@ -147,6 +147,9 @@ impl Store {
             sync_fails: false,
         };
         let loaded = store.reload()?;
+        // A forerunner may have died between its write and its sync. What is read is acted on, so a power cut must not
+        // take it back; where that cannot be had, this handle reads, and writes nothing.
+        store.failed = store.sync().is_err();
         Ok((store, loaded))
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::decision::Answer;
+use crate::decision::{Answer, Demand};
 
 use super::message::{Header, LINE_BYTES_MAX, Message};
 
@@ -67,8 +67,10 @@ pub enum DecodeError {
 #[must_use]
 pub fn verb(message: &Message) -> &'static str {
     match message {
+        Message::ShutdownYourService(Demand { prepare: true, .. }) => "GIVEBACK_PREPARE",
         Message::ShutdownYourService(_) => "SHUTDOWN_YOUR_SERVICE",
         Message::ShutdownProgress { .. } => "SHUTDOWN_PROGRESS",
+        Message::ShutdownAnswer { answer: Answer::Prepared, .. } => "GIVEBACK_READY",
         Message::ShutdownAnswer { answer: Answer::Acked { .. }, .. } => "SHUTDOWN_ACK",
         Message::ShutdownAnswer { answer: Answer::AckedFailed { .. } | Answer::Refused(_), .. } => "SHUTDOWN_NACK",
         Message::ShutdownWithdraw { .. } => "SHUTDOWN_WITHDRAW",
@@ -130,7 +132,9 @@ struct Form {
     fields: bool,
 }
 
-const FORMS: [Form; 13] = [
+const FORMS: [Form; 15] = [
+    Form { verb: "GIVEBACK_PREPARE", variant: "ShutdownYourService", fields: true },
+    Form { verb: "GIVEBACK_READY", variant: "ShutdownAnswer", fields: true },
     Form { verb: "SHUTDOWN_YOUR_SERVICE", variant: "ShutdownYourService", fields: true },
     Form { verb: "SHUTDOWN_PROGRESS", variant: "ShutdownProgress", fields: true },
     Form { verb: "SHUTDOWN_ACK", variant: "ShutdownAnswer", fields: true },

@@ -34,7 +34,7 @@ pub struct Header {
 /// What is said. Every request is idempotent: a repetition gets the same answer again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Message {
-    /// `SHUTDOWN_YOUR_SERVICE`: stop, verify, answer.
+    /// `SHUTDOWN_YOUR_SERVICE`: stop, verify, answer. `GIVEBACK_PREPARE`: only say whether that would be obeyed.
     ShutdownYourService(Demand),
     /// `SHUTDOWN_PROGRESS`: the stop goes on. Moves no safety timer.
     ShutdownProgress {
@@ -45,7 +45,7 @@ pub enum Message {
         /// In words.
         text: String,
     },
-    /// `SHUTDOWN_ACK` and `SHUTDOWN_NACK`: the answer. The verb follows the answer's kind.
+    /// `SHUTDOWN_ACK`, `SHUTDOWN_NACK` and `GIVEBACK_READY`: the answer. The verb follows the answer's kind.
     ShutdownAnswer {
         /// The demand.
         request: RequestId,

@@ -52,20 +52,27 @@ async fn run(flags: &Flags) -> Result<String> {
     for row in alone(&cluster).await? {
         writeln!(text, "{}: median {}, 99 % {} (n {})", row.what, row.median, row.p99, row.count)?;
     }
+    let idle = Cost::of(&cluster)?;
+    let holders = holders(&cluster, flags.pairs).await?;
     let before = Cost::of(&cluster)?;
     let begin = Instant::now();
-    let renewals = together(&cluster, flags.pairs, Duration::from_secs(flags.seconds)).await?;
+    let renewals = together(holders, Duration::from_secs(flags.seconds)).await?;
     let (spent, after) = (begin.elapsed(), Cost::of(&cluster)?);
     let each = |total: u64| total as f64 / renewals as f64;
     writeln!(
         text,
-        "{} pairs at once on {} member(s): {:.0} renewals a second; each {:.0} µs of the members' CPU and {:.0} bytes of history",
+        "{} pairs at once, {} member(s): {:.0} renewals a second; each {:.0} µs of the members' CPU, {:.0} bytes to etcd, \
+         {:.0} bytes of history, {:.2} fsyncs",
         flags.pairs,
         flags.members,
         renewals as f64 / spent.as_secs_f64(),
-        each(after.cpu_us.saturating_sub(before.cpu_us)),
+        each(after.cpu_us - before.cpu_us),
+        each(after.received_bytes - before.received_bytes),
         each(after.database_bytes.saturating_sub(before.database_bytes)),
+        each(after.fsyncs - before.fsyncs),
     )?;
+    let memory = before.resident_bytes.saturating_sub(idle.resident_bytes) / flags.pairs.max(1) as u64;
+    writeln!(text, "a connection: {memory} bytes of the members' memory")?;
     writeln!(text, "this client: {} kB PSS with {} connections", own_pss_kb()?, flags.pairs + 2)?;
     Ok(text)
 }
@@ -87,8 +94,8 @@ async fn alone(cluster: &Cluster) -> Result<[Row; 2]> {
     Ok([Row::of("a renewal", "-", renewals, ""), Row::of("a reading", "-", readings, "")])
 }
 
-/// Many holders, each of its own pair; how often they renewed in all.
-async fn together(cluster: &Cluster, pairs: usize, span: Duration) -> Result<u64> {
+/// Holders, each of a pair of its own.
+async fn holders(cluster: &Cluster, pairs: usize) -> Result<Vec<Etcd>> {
     let mut holders = Vec::with_capacity(pairs);
     for number in 0..pairs {
         let name = format!("pair-{number}");
@@ -96,6 +103,11 @@ async fn together(cluster: &Cluster, pairs: usize, span: Duration) -> Result<u64
         ask::claim_now(&mut holder, 1).await?;
         holders.push(holder);
     }
+    Ok(holders)
+}
+
+/// All renew as fast as they can; how often they did in all.
+async fn together(holders: Vec<Etcd>, span: Duration) -> Result<u64> {
     let end = Instant::now() + span;
     let tasks: Vec<_> = holders.into_iter().map(|holder| tokio::spawn(renew_until(holder, end))).collect();
     let mut renewals = 0;
@@ -117,24 +129,31 @@ async fn renew_until(mut holder: Etcd, end: Instant) -> Result<u64> {
     Ok(count)
 }
 
-/// What the members have used up.
+/// What the members have used up, by their own account; all of them together, but for the database, which each has whole.
 struct Cost {
     cpu_us: u64,
+    received_bytes: u64,
+    resident_bytes: u64,
     database_bytes: u64,
+    fsyncs: u64,
 }
 
 impl Cost {
     fn of(cluster: &Cluster) -> Result<Cost> {
         let metrics = cluster.metrics()?;
-        let sum = |name: &str| -> f64 {
-            let values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-            values.sum()
+        let sum = |name: &str| -> Result<f64> {
+            let of_one = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<f64>().ok();
+            let values: Vec<_> = metrics.lines().filter_map(of_one).collect();
+            ensure!(!values.is_empty(), "etcd does not tell its {name}");
+            Ok(values.iter().sum())
         };
-        let members = metrics.matches("\nprocess_cpu_seconds_total ").count().max(1);
+        let members = cluster.endpoints().len() as f64;
         Ok(Cost {
-            cpu_us: (sum("process_cpu_seconds_total ") * 1e6) as u64,
-            // Each member holds all of it.
-            database_bytes: (sum("etcd_mvcc_db_total_size_in_use_in_bytes ") / members as f64) as u64,
+            cpu_us: (sum("process_cpu_seconds_total")? * 1e6) as u64,
+            received_bytes: sum("etcd_network_client_grpc_received_bytes_total")? as u64,
+            resident_bytes: sum("process_resident_memory_bytes")? as u64,
+            database_bytes: (sum("etcd_mvcc_db_total_size_in_use_in_bytes")? / members) as u64,
+            fsyncs: sum("etcd_disk_wal_fsync_duration_seconds_count")? as u64,
         })
     }
 }

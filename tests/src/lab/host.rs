@@ -177,6 +177,14 @@ impl Host {
                 self.cable_out(*cable)?;
             }
         }
+        self.clear_away()
+    }
+
+    /// Takes away what is left of a host whose first process was killed, as a reset does that nobody of us asked for.
+    ///
+    /// # Errors
+    /// When the host is off already.
+    pub fn clear_away(&self) -> Result<()> {
         let off = self.power.lock().unwrap_or_else(PoisonError::into_inner).take();
         off.with_context(|| format!("{} is off already", self.name))?.end();
         self.watched.store(0, Ordering::Relaxed);

@@ -15,6 +15,7 @@
 
 mod cable;
 pub mod fault;
+pub mod hanging_store;
 mod host;
 pub mod network;
 mod process;

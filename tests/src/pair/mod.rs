@@ -18,7 +18,7 @@ use crate::lab::{Host, Lab, Output, Running};
 use crate::program::{program, program_with_kill_points};
 use crate::wait::wait_for;
 
-pub use setup::{CONFIG, Proofs, Setup};
+pub use setup::{CONFIG, Proofs, Setup, install_keys};
 
 /// How long the pair may take to come up or to move, scripts and a loaded machine included.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -49,7 +49,13 @@ impl Pair {
     /// When something of it cannot be made.
     pub fn furnish(lab: Lab, setup: &Setup) -> Result<Pair> {
         setup.install(&lab)?;
-        Ok(Pair { lab, haproxy: None, daemons: BTreeMap::new() })
+        Ok(Pair::over(lab))
+    }
+
+    /// A pair in a lab whose hosts somebody else has furnished.
+    #[must_use]
+    pub fn over(lab: Lab) -> Pair {
+        Pair { lab, haproxy: None, daemons: BTreeMap::new() }
     }
 
     /// The same with both daemons running, the service active on the master and clean for a move.
@@ -290,6 +296,12 @@ impl Pair {
         haproxy.signal(Signal::SIGKILL)?;
         haproxy.wait(LIMIT)?;
         Ok(())
+    }
+
+    /// Whether HAProxy was started and not ended.
+    #[must_use]
+    pub fn balancer_runs(&self) -> bool {
+        self.haproxy.is_some()
     }
 
     /// Starts HAProxy again, as a shop's configuration has it: the master in, the slave out.

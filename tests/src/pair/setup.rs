@@ -140,19 +140,30 @@ Pair(
         if self.rcmd {
             ssh::install(lab)?;
         }
-        let keys = lab.folder().join("keys");
-        let names = lab.pair().map(Host::name);
-        fs::create_dir_all(&keys)?;
-        make_keys(&keys, names)?;
+        install_keys(lab)?;
         for host in lab.pair() {
             scripts::install(host)?;
             host.write(CONFIG, &self.configuration(), 0o644)?;
             host.write("/etc/failover/canary.pass", dovecot::CANARY_PASSWORD, 0o600)?;
-            for file in key_files(host.name(), names) {
-                let text = fs::read_to_string(keys.join(&file)).with_context(|| file.clone())?;
-                host.write(&format!("/etc/failover/{file}"), &text, 0o600)?;
-            }
         }
         Ok(())
     }
+}
+
+/// Makes the pair's keys and certificates, and puts on each host what it needs of them.
+///
+/// # Errors
+/// When one of them cannot be made or written.
+pub fn install_keys(lab: &Lab) -> Result<()> {
+    let keys = lab.folder().join("keys");
+    let names = lab.pair().map(Host::name);
+    fs::create_dir_all(&keys)?;
+    make_keys(&keys, names)?;
+    for host in lab.pair() {
+        for file in key_files(host.name(), names) {
+            let text = fs::read_to_string(keys.join(&file)).with_context(|| file.clone())?;
+            host.write(&format!("/etc/failover/{file}"), &text, 0o600)?;
+        }
+    }
+    Ok(())
 }

@@ -4,9 +4,10 @@
 //! write may land after its sender has given up. In etcd each is one transaction on the newest state.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use failover_shared::decision::{
-    ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Claim, Epoch, Role, Slot, Stamp, View,
+    ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Bug, Claim, Epoch, Role, Slot, Stamp, View, planted,
 };
 
 use super::host::role;
@@ -23,9 +24,28 @@ pub enum Kind {
 /// What is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Contents {
-    claims: Vec<Claim>,
+    /// Shared with the earlier contents that hold the same.
+    claims: Rc<Vec<Claim>>,
     slots: [Option<Slot>; 2],
     revision: u64,
+}
+
+impl Contents {
+    /// Each claim and the later writing of each slot.
+    fn take_in(&mut self, other: Contents) {
+        let claims = Rc::make_mut(&mut self.claims);
+        for claim in other.claims.iter() {
+            claims.retain(|known| known.epoch != claim.epoch);
+            claims.push(*claim);
+        }
+        for (mine, theirs) in self.slots.iter_mut().zip(other.slots) {
+            let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
+            if sequence(&theirs) > sequence(mine) {
+                *mine = theirs;
+            }
+        }
+        self.revision = self.revision.max(other.revision) + 1;
+    }
 }
 
 /// The arbiter.
@@ -118,10 +138,14 @@ impl Arbiter {
                 if let Some(rolled_back) = self.rolled_back(host, &self.now_holds) {
                     return Some(rolled_back);
                 }
-                if self.kind == Kind::Compare
+                let looks_first = planted(Bug::ArbiterLooksFirst);
+                if (self.kind == Kind::Compare || looks_first)
                     && let Some(later) = self.later(&self.now_holds, epoch)
                 {
                     return Some(ArbiterReply::Deposed(later));
+                }
+                if looks_first && self.kind == Kind::Storage {
+                    return None;
                 }
                 let sequence = self.next_sequence(host);
                 self.write(now, host, Slot { epoch, sequence, boot, released: false, hold, terms });
@@ -140,7 +164,20 @@ impl Arbiter {
     }
 
     /// The second half of a renewal on shared storage: is there a later claim?
-    pub fn look_for_claim(&mut self, now: u64, epoch: Epoch, read_age_ms: u64) -> ArbiterReply {
+    pub fn look_for_claim(
+        &mut self,
+        now: u64,
+        host: usize,
+        boot: BootId,
+        request: &ArbiterRequest,
+        read_age_ms: u64,
+    ) -> ArbiterReply {
+        let ArbiterRequest::Renew { epoch, hold, terms } = *request else { return ArbiterReply::Renewed };
+        if planted(Bug::ArbiterLooksFirst) {
+            let sequence = self.next_sequence(host);
+            self.write(now, host, Slot { epoch, sequence, boot, released: false, hold, terms });
+            return ArbiterReply::Renewed;
+        }
         match self.later(self.as_of(now.saturating_sub(read_age_ms)), epoch) {
             Some(claim) => ArbiterReply::Deposed(claim),
             None => ArbiterReply::Renewed,
@@ -150,27 +187,18 @@ impl Arbiter {
     /// It is restored from a copy. False: there is none that is older.
     pub fn roll_back(&mut self, steps: usize) -> bool {
         let Some((_, older)) = self.before.iter().rev().nth(steps) else { return false };
-        let older = older.clone();
-        self.lost.get_or_insert(std::mem::replace(&mut self.now_holds, older));
+        let later = std::mem::replace(&mut self.now_holds, older.clone());
+        self.lost.get_or_insert_default().take_in(later);
         self.before.clear();
         true
     }
 
     /// A person brings back what was lost, beside what came since.
     pub fn restore(&mut self) {
-        let Some(lost) = self.lost.take() else { return };
-        for claim in lost.claims {
-            self.now_holds.claims.retain(|known| known.epoch != claim.epoch);
-            self.now_holds.claims.push(claim);
+        if let Some(lost) = self.lost.take() {
+            self.now_holds.take_in(lost);
+            self.before.clear();
         }
-        for (now, lost) in self.now_holds.slots.iter_mut().zip(lost.slots) {
-            let sequence = |slot: &Option<Slot>| slot.map_or(0, |slot| slot.sequence);
-            if sequence(&lost) > sequence(now) {
-                *now = lost;
-            }
-        }
-        self.now_holds.revision = self.now_holds.revision.max(lost.revision) + 1;
-        self.before.clear();
     }
 
     fn observe(&mut self, now: u64, host: usize, read_age_ms: u64) -> ArbiterReply {
@@ -180,9 +208,12 @@ impl Arbiter {
         {
             return rolled_back;
         }
-        let mut claims = seen.claims.clone();
-        claims.sort_unstable_by_key(|claim| claim.epoch);
-        let claim = claims.pop();
+        let highest = |below: Option<Claim>| {
+            let below = seen.claims.iter().filter(|claim| below.is_none_or(|known| claim.epoch < known.epoch));
+            below.max_by_key(|claim| claim.epoch).copied()
+        };
+        let claim = highest(None);
+        let before = claim.and_then(|claim| highest(Some(claim)));
         let known = &mut self.known[host];
         known.0 = known.0.max(claim.map_or(Epoch(0), |claim| claim.epoch));
         for (known, slot) in known.1.iter_mut().zip(&seen.slots) {
@@ -190,7 +221,7 @@ impl Arbiter {
         }
         let stamp = Stamp(if self.kind == Kind::Compare { seen.revision } else { 0 });
         let [master, slave] = seen.slots;
-        ArbiterReply::Seen(View { claim, before: claims.pop(), master, slave, stamp })
+        ArbiterReply::Seen(View { claim, before, master, slave, stamp })
     }
 
     fn claim(&mut self, now: u64, host: usize, boot: BootId, epoch: Epoch, stamp: Stamp) -> ArbiterReply {
@@ -206,7 +237,7 @@ impl Arbiter {
             return ArbiterReply::NotClaimed;
         }
         self.changes(now);
-        self.now_holds.claims.push(Claim { epoch, owner, boot });
+        Rc::make_mut(&mut self.now_holds.claims).push(Claim { epoch, owner, boot });
         ArbiterReply::Claimed
     }
 
@@ -231,6 +262,12 @@ impl Arbiter {
     /// What it held at that time.
     fn as_of(&self, at: u64) -> &Contents {
         self.before.iter().find(|(ended, _)| *ended > at).map_or(&self.now_holds, |(_, contents)| contents)
+    }
+
+    /// There is a claim above this epoch, seen by the judge and not through any cache.
+    #[must_use]
+    pub fn has_later(&self, epoch: Epoch) -> bool {
+        self.later(&self.now_holds, epoch).is_some()
     }
 
     fn later(&self, contents: &Contents, epoch: Epoch) -> Option<Claim> {

@@ -71,6 +71,8 @@ pub struct Daemon {
     pub inbox: Vec<Event>,
     /// The next turn that is planned, in true time.
     pub turn_at: u64,
+    /// Turns in a row that came because something was due still.
+    pub spins: u32,
     /// How much the core was told that the slower clock is behind.
     pub lag_told: Millis,
     /// The peer's daemon start whose nonce this one echoes.

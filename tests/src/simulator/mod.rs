@@ -23,7 +23,7 @@ mod person;
 mod plan;
 mod probe;
 pub mod quiet;
-mod random;
+pub(crate) mod random;
 pub mod schedule;
 mod scripts;
 pub mod seen;

@@ -115,7 +115,10 @@ impl Options {
             Role::Master => Millis(0),
             Role::Slave => self.policy.fence_delay_ms,
         };
-        Policy { role, digest, fence_delay_ms, ..self.policy.clone() }
+        // Another configuration has a longer lease, so that it matters by whose words a contender waits.
+        let longer = |times: LeaseTimes| LeaseTimes { stop_after_ms: Millis(3_000), ..times };
+        let lease = self.policy.lease.map(|times| if digest == 1 { times } else { longer(times) });
+        Policy { role, digest, fence_delay_ms, lease, ..self.policy.clone() }
     }
 }
 
@@ -179,13 +182,13 @@ impl Setup {
 
 /// A lease of four seconds: much happens in a schedule.
 const SHORT_LEASE: LeaseTimes = LeaseTimes {
-    renew_ms: Millis(300),
-    attempt_ms: Millis(200),
-    stop_after_ms: Millis(1_200),
-    scripts_ms: Millis(1_000),
-    kill_ms: Millis(500),
-    watchdog_ms: Millis(800),
-    margin_ms: Millis(500),
+    renew_ms: Millis(500),
+    attempt_ms: Millis(300),
+    stop_after_ms: Millis(1_800),
+    scripts_ms: Millis(800),
+    kill_ms: Millis(400),
+    watchdog_ms: Millis(700),
+    margin_ms: Millis(300),
     drift_permille: 10,
 };
 

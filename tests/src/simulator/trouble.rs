@@ -243,6 +243,7 @@ impl World {
         for index in 0..2 {
             let host = &mut self.hosts[index];
             host.disk.heal();
+            host.guard.is_alive = true;
             host.start_mood = Mood::Works;
             host.stop_mood = Mood::Works;
             if host.service.foreign {

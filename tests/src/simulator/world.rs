@@ -20,7 +20,7 @@ use super::seen::Sight;
 use super::trace::Trace;
 
 /// Between two beats of a host.
-pub const BEAT_EVERY_MS: u64 = 300;
+pub const BEAT_EVERY_MS: u64 = 400;
 
 /// Something that is due.
 #[derive(Debug)]
@@ -307,8 +307,15 @@ impl World {
         let mut out = Vec::new();
         let node = Node::new(policy, host.boot, incarnation, record, held, local, &mut out);
         let name = node.state().name();
-        host.daemon =
-            Some(Daemon { node, incarnation, inbox: Vec::new(), turn_at: u64::MAX, lag_told: lag, echoes: None });
+        host.daemon = Some(Daemon {
+            node,
+            incarnation,
+            inbox: Vec::new(),
+            turn_at: u64::MAX,
+            spins: 0,
+            lag_told: lag,
+            echoes: None,
+        });
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.forgotten_by(index);
         }
@@ -384,19 +391,19 @@ impl World {
         self.rest(index);
     }
 
-    /// The loop sleeps until the core's next deadline.
+    /// The loop sleeps until the core's next deadline. Two that are due at once take two turns, but not for ever.
     fn rest(&mut self, index: usize) {
+        const SPINS_MOST: u32 = 5;
         let now = self.now;
-        let host = &self.hosts[index];
-        let Some(Millis(at)) = host.node().and_then(Node::deadline) else { return };
+        let host = &mut self.hosts[index];
         let local = host.clock.fast_ms(now);
-        let timers = || host.node().map(Node::timers);
-        self.judge.must(Law::Core, at > local, || {
-            format!(
-                "the {} would turn for ever at {local}: a timer is due that does nothing: {:?}",
-                host.role,
-                timers()
-            )
+        let Some(daemon) = &mut host.daemon else { return };
+        let Some(Millis(at)) = daemon.node.deadline() else { return };
+        daemon.spins = if at > local { 0 } else { daemon.spins + 1 };
+        let (spins, timers) = (daemon.spins, || daemon.node.timers());
+        self.judge.must(Law::Core, spins < SPINS_MOST, || {
+            let name = role(index);
+            format!("the {name} would turn for ever at {local}: a timer is due that does nothing: {:?}", timers())
         });
         let at = host.clock.when(at, now).max(now + 1);
         self.plan_turn(index, at);
@@ -413,6 +420,9 @@ impl World {
         let local = Millis(host.clock.fast_ms(now));
         let Some(daemon) = &mut host.daemon else { return };
         let before = Before::of(&daemon.node);
+        let slow = Millis(local.0.saturating_sub(host.clock.lag_ms(now)));
+        self.judge.hears(&self.hosts[index], local, slow, &event);
+        let Some(daemon) = &mut self.hosts[index].daemon else { return };
         let mut out = std::mem::take(&mut self.actions);
         if Judge::is_stale(before, told) {
             // Time alone may call for a step of its own.
@@ -450,7 +460,7 @@ impl World {
     fn do_all(&mut self, index: usize, actions: &mut Vec<Action>) {
         let incarnation = self.hosts[index].incarnation();
         for action in actions.drain(..) {
-            if !matches!(action, Action::Note(_)) {
+            if self.is_position(index, &action) {
                 self.moment_passes();
                 self.crash_between(index);
             }
@@ -458,6 +468,18 @@ impl World {
                 return self.judge.saw(Sight::CrashBetweenActions);
             }
             self.act(index, action);
+        }
+    }
+
+    /// The unchanging round of renewals and looks is one position like any other moment of calm; each of its steps counts
+    /// while a claim is made.
+    fn is_position(&self, index: usize, action: &Action) -> bool {
+        match action {
+            Action::Note(_) => false,
+            Action::Arbiter { .. } | Action::Guard { .. } => {
+                self.hosts[index].node().is_some_and(|node| node.state().name() == StateName::Claimed)
+            }
+            _ => true,
         }
     }
 

@@ -175,7 +175,7 @@ pub(super) fn read_marker(folder: &Path, expected: &str) -> Result<StoreId, Arbi
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(ArbiterFailure::Unreachable(format!(
                 "{shown} holds no {MARKER_FILE}: the lease store is not mounted there, or was never initialised; next: \
-                 mount {shown}; for a new store, once for both hosts: failoverctl arbiter-init"
+                 mount {shown}; for a new store, once for both hosts: failoverctl arbiter-init {shown}"
             )));
         }
         Err(error) => return Err(unreachable(folder, &format!("reading {MARKER_FILE}"), &error)),

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decision::{
-    Action, ArbiterFailure, ArbiterReply, ArbiterRequest, Beat, BootId, Claim, Command, Duty, Epoch, Event,
+    Action, ArbiterFailure, ArbiterReply, ArbiterRequest, Beat, BootId, Claim, ClaimStep, Command, Duty, Epoch, Event,
     GuardedLease, HeldLease, LeaseProof, LeaseTimes, Millis, OperationId, PageKind, Phase, Policy, Presence, Proof,
     Record, Role, Rule, Slot, StartOutcome, State, StateName, Terms, View,
 };
@@ -37,6 +37,8 @@ struct Leased {
     /// The arbiter does not answer.
     lost: bool,
     guards: bool,
+    /// The guardian confirms nothing.
+    silent_guardian: bool,
     guarded: Vec<GuardedLease>,
     answered: usize,
 }
@@ -48,7 +50,8 @@ impl Leased {
 
     fn boots_with(policy: Policy, record: Option<Record>, held: Option<HeldLease>, view: View) -> Leased {
         let story = Story::boots_with(policy, record, held, 100_000);
-        let mut leased = Leased { story, view, lost: false, guards: true, guarded: Vec::new(), answered: 0 };
+        let mut leased =
+            Leased { story, view, lost: false, guards: true, silent_guardian: false, guarded: Vec::new(), answered: 0 };
         leased.story.tell(Event::Readiness(Vec::new()));
         leased.serve();
         leased
@@ -63,6 +66,7 @@ impl Leased {
                     let reply = self.reply(request);
                     self.story.tell(Event::Arbiter { operation, reply });
                 }
+                Action::Guard { lease, .. } if self.silent_guardian => self.guarded.push(lease),
                 Action::Guard { operation, lease } => {
                     self.guarded.push(lease);
                     let result = if self.guards { Ok(()) } else { Err(String::from("no such device")) };
@@ -445,6 +449,20 @@ fn every_start_needs_the_claim_whatever_the_proof() {
 }
 
 #[test]
+fn an_acknowledgement_that_was_long_under_way_does_not_cover_a_later_claim_of_the_peer() {
+    let mut leased = standing_by();
+    leased.story.command(move_here()).expect("accepted");
+    leased.story.written(true);
+    leased.claimed(3, Role::Master, MASTER_BOOT);
+    leased.write(Role::Master, Epoch(3), MASTER_BOOT, false, false, STANDARD.terms(1));
+    leased.story.acked(1);
+    leased.serve();
+    leased.pass(1_000);
+    assert!(leased.saw(Rule::ClaimLost) && !leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+    assert_eq!(leased.view.claim.map(|claim| claim.owner), Some(Role::Master));
+}
+
+#[test]
 fn a_claim_that_does_not_come_about_is_given_up_in_time() {
     let mut leased = standing_by();
     leased.story.command(move_here()).expect("accepted");
@@ -469,6 +487,32 @@ fn what_cannot_be_guarded_is_not_started() {
     assert!(!leased.story.asks_to_start() && leased.saw(Rule::NotGuarded));
     leased.pass(5_000);
     assert!(leased.view.slave.is_some_and(|slot| slot.released), "and the lease is given back");
+}
+
+#[test]
+fn a_guardian_that_is_slower_than_the_renewals_is_waited_for_but_not_for_ever() {
+    let mut leased = standing_by();
+    leased.silent_guardian = true;
+    leased.pass(66_000);
+    assert!(matches!(leased.story.node.state(), State::Claimed { step: ClaimStep::Guarding(_), .. }));
+    let orders: Vec<OperationId> = leased.story.out.iter().filter_map(guard_order).collect();
+    assert!(orders.len() > 1, "the lease was renewed meanwhile");
+    // What is confirmed is the latest order, not the one that the claim waits for.
+    leased.story.tell(Event::Guarded { operation: orders[orders.len() - 1], result: Ok(()) });
+    leased.serve();
+    assert!(leased.story.asks_to_start());
+
+    let mut never = standing_by();
+    never.silent_guardian = true;
+    never.pass(80_000);
+    assert!(never.saw(Rule::NotGuarded) && !never.story.asks_to_start());
+}
+
+fn guard_order(action: &Action) -> Option<OperationId> {
+    match action {
+        Action::Guard { operation, .. } => Some(*operation),
+        _ => None,
+    }
 }
 
 #[test]

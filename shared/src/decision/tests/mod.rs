@@ -9,6 +9,7 @@ mod doubt;
 mod driver;
 mod explain;
 mod faults;
+mod giveback;
 mod host;
 mod judge;
 mod lease;

@@ -203,7 +203,15 @@ impl Story {
 
     pub(super) fn demand(&self, evidence: Evidence, epoch: u64) -> Demand {
         let from = self.node.policy().role.peer();
-        Demand { request: THEIRS, from, epoch: Epoch(epoch), evidence, ready: true, lifetime_ms: Millis(60_000) }
+        Demand {
+            request: THEIRS,
+            from,
+            epoch: Epoch(epoch),
+            evidence,
+            ready: true,
+            lifetime_ms: Millis(60_000),
+            prepare: false,
+        }
     }
 
     /// The own demand that is under way.

@@ -101,6 +101,8 @@ fn leads(from: StateName, kind: &str) -> StateName {
         (S::Stopping, "foreign stop") => S::Stopping,
         // The rest of the start list must be ended first.
         (S::Starting, "foreign stop") => S::Stopping,
+        // The peer is heard as active in an epoch that this host does not own: there is nothing to wait for.
+        (S::Standby | S::Requesting, "foreign stop") => S::Standby,
         (_, "foreign stop") => S::Stopped,
         // It killed what ran: the daemon's own stop verifies that.
         (S::Starting | S::Active, "guardian ended") => S::Stopping,
@@ -184,8 +186,14 @@ fn arrows() -> Vec<(StateName, StateName, Story)> {
         let _ = story.command(start_alone.clone());
     });
     row(S::Passive, S::ExclusivityError, passive(slave()), &found);
-    for from in [S::Passive, S::Standby, S::Suspect, S::Requesting, S::Proving, S::TakeoverBlocked, S::Claimed] {
+    for from in [S::Passive, S::Suspect, S::Proving, S::TakeoverBlocked, S::Claimed] {
         row(from, S::Stopped, at(from), &stopped_elsewhere);
+    }
+    for from in [S::Standby, S::Requesting] {
+        row(from, S::Stopped, at(from), &|story| {
+            story.hears(Duty::Held, 1, 1);
+            stopped_elsewhere(story);
+        });
     }
     for from in [S::Active, S::FailedStart, S::FailedStop, S::ExclusivityError] {
         row(from, S::Stopped, at(from), &stopped_elsewhere);

@@ -179,7 +179,10 @@ fn without_a_limit_nothing_is_done_however_late_it_is() {
 fn after_the_scripts_time_the_daemon_and_the_service_end_and_that_is_verified_and_remembered() {
     let mut ground = Ground::new(|_| ());
     // The family's head is not of the service; what it started is.
-    let mut head = Killed::start("sh -c \"trap '' TERM; while :; do sleep 0.02; done\"; exit 7");
+    let ready = ground.folder.path().join("ready");
+    let service = format!("trap '' TERM; echo >{}; while :; do sleep 0.02; done", ready.display());
+    let mut head = Killed::start(&format!("sh -c \"{service}\"; exit 7"));
+    wait_for("the service", || ready.exists());
     ground.watch.family = head.0.id().cast_signed();
     ground.publish(Holding::Held, 4, ago(20_000));
     let first = ground.watch.turn(Moment::now(), true);

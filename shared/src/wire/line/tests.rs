@@ -45,6 +45,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
             means: StopMeans::PostConditions,
             forced
         }),
+        Just(Answer::Prepared),
         any_text().prop_map(|reason| Answer::AckedFailed { reason }),
         any::<u64>().prop_map(|epoch| Answer::Refused(Refusal::Stale { epoch: Epoch(epoch) })),
         any_text().prop_map(|why| Answer::Refused(Refusal::Unable(why))),
@@ -52,10 +53,18 @@ fn any_answer() -> impl Strategy<Value = Answer> {
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let demand = (any_request(), any_evidence(), any::<u64>(), any::<bool>(), any::<u64>()).prop_map(
-        |(request, evidence, epoch, ready, lifetime)| {
+    let demand = (any_request(), any_evidence(), any::<u64>(), any::<(bool, bool)>(), any::<u64>()).prop_map(
+        |(request, evidence, epoch, (ready, prepare), lifetime)| {
             let (epoch, lifetime_ms) = (Epoch(epoch), Millis(lifetime));
-            Message::ShutdownYourService(Demand { request, from: Role::Slave, epoch, evidence, ready, lifetime_ms })
+            Message::ShutdownYourService(Demand {
+                request,
+                from: Role::Slave,
+                epoch,
+                evidence,
+                ready,
+                lifetime_ms,
+                prepare,
+            })
         },
     );
     prop_oneof![

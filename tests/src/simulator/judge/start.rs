@@ -33,7 +33,11 @@ impl Judge {
             Some(State::Starting { proof: Proof::Ack { .. }, .. } | State::Claimed { proof: Proof::Ack { .. }, .. })
         );
         let below = if acknowledged { self.highest_started } else { self.known[index] };
-        self.must(Law::S3, epoch > below, || format!("the {} starts epoch {epoch} after {below}", host.role));
+        self.must_unless_leave(Law::S3, epoch > below, || {
+            format!("the {} starts epoch {epoch} after {below}", host.role)
+        });
+        // Without an arbiter nobody tells it of an epoch that its peer ran and forgot.
+        self.is_forgetful |= epoch < self.highest_started;
         self.highest_started = self.highest_started.max(epoch);
     }
 
@@ -45,7 +49,9 @@ impl Judge {
                 host.role
             }
         };
-        self.must(Law::S3, owner == host.role, || format!("epoch {epoch} of the {owner} started by the {}", host.role));
+        self.must_unless_leave(Law::S3, owner == host.role, || {
+            format!("epoch {epoch} of the {owner} started by the {}", host.role)
+        });
     }
 
     /// S4, after a step that came to a claim.

@@ -1,0 +1,204 @@
+//! The faults, and how an iteration draws its own from its seed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::simulator::random::{Random, mix};
+
+/// One kind of fault. Those that last end when their time is over, or with the iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The service dies.
+    KillService,
+    /// The daemon dies.
+    KillDaemon,
+    /// The guardian dies.
+    KillGuardian,
+    /// Both die at once.
+    KillBoth,
+    /// The daemon stands still (SIGSTOP).
+    StopDaemon,
+    /// The guardian stands still.
+    StopGuardian,
+    /// The whole host stands still, as a paused machine does.
+    FreezeHost,
+    /// The power fails.
+    PowerCut,
+    /// The power of both hosts fails.
+    PowerCutBoth,
+    /// The hosts do not hear each other; everybody else is heard.
+    CutLink,
+    /// The host does not hear the other one, which hears it.
+    Deaf,
+    /// The host is cut off from every network; its store answers.
+    Silence,
+    /// 30 % of all packets are lost on every path, at both hosts.
+    Loss,
+    /// The service network's cable is out; the second path of the heartbeats works.
+    CableOut,
+    /// The disk with state and journal is full.
+    FullDisk,
+    /// The lease's store hangs for this host; what waits is carried out late.
+    HangLease,
+    /// It hangs for both.
+    HangLeaseBoth,
+    /// It does what it is asked, and the answers wait.
+    LoseAnswers,
+    /// It fails with EIO.
+    FailLease,
+    /// It is read-only.
+    ReadOnlyLease,
+    /// It is full.
+    FullLease,
+    /// Another, empty folder lies over it.
+    LoseLease,
+    /// The balancer refuses to be told anything.
+    BalancerRefuses,
+    /// The balancer dies and, restarted, has forgotten all.
+    BalancerDies,
+    /// An operator moves the service to the other host.
+    Move,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 25] = [
+        Fault::KillService,
+        Fault::KillDaemon,
+        Fault::KillGuardian,
+        Fault::KillBoth,
+        Fault::StopDaemon,
+        Fault::StopGuardian,
+        Fault::FreezeHost,
+        Fault::PowerCut,
+        Fault::PowerCutBoth,
+        Fault::CutLink,
+        Fault::Deaf,
+        Fault::Silence,
+        Fault::Loss,
+        Fault::CableOut,
+        Fault::FullDisk,
+        Fault::HangLease,
+        Fault::HangLeaseBoth,
+        Fault::LoseAnswers,
+        Fault::FailLease,
+        Fault::ReadOnlyLease,
+        Fault::FullLease,
+        Fault::LoseLease,
+        Fault::BalancerRefuses,
+        Fault::BalancerDies,
+        Fault::Move,
+    ];
+
+    /// Whether the other host has to run the service after this alone, if it happens to the active one and lasts.
+    #[must_use]
+    pub const fn must_move(self) -> bool {
+        matches!(
+            self,
+            Fault::KillBoth
+                | Fault::StopDaemon
+                | Fault::FreezeHost
+                | Fault::PowerCut
+                | Fault::HangLease
+                | Fault::LoseAnswers
+                | Fault::FailLease
+                | Fault::LoseLease
+        )
+    }
+
+    /// A moment, not a span.
+    #[must_use]
+    pub const fn is_moment(self) -> bool {
+        matches!(self, Fault::KillService | Fault::KillDaemon | Fault::KillGuardian | Fault::KillBoth | Fault::Move)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// Whom a fault happens to: known only when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The host that wrote last.
+    Active,
+    /// The other one.
+    Standby,
+}
+
+/// A fault of an iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What.
+    pub fault: Fault,
+    /// To whom.
+    pub target: Target,
+    /// When it begins, from the iteration's begin.
+    pub at_ms: u64,
+    /// How long it lasts.
+    pub for_ms: u64,
+}
+
+/// All of an iteration that chance decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One or two faults, in the order of their begins.
+    pub steps: Vec<Step>,
+    /// The one fault lasts until the other host writes, which it must.
+    pub until_moved: bool,
+}
+
+impl Plan {
+    /// The plan of iteration `number` of a run: the same for the same seed.
+    #[must_use]
+    pub fn draw(seed: u64, number: u64) -> Plan {
+        let mut random = Random::new(mix(seed) ^ number);
+        let first = draw_step(&mut random, 300);
+        if random.percent(40) {
+            let until_moved = first.target == Target::Active && first.fault.must_move() && random.percent(60);
+            return Plan { steps: vec![first], until_moved };
+        }
+        let mut second = draw_step(&mut random, 3_000);
+        while second.fault == first.fault {
+            second.fault = random.one_of(&Fault::ALL);
+        }
+        let mut steps = vec![first, second];
+        steps.sort_by_key(|step| step.at_ms);
+        Plan { steps, until_moved: false }
+    }
+}
+
+fn draw_step(random: &mut Random, begin_ms_max: u64) -> Step {
+    let fault = random.one_of(&Fault::ALL);
+    let target = if random.percent(70) { Target::Active } else { Target::Standby };
+    // The lease lasts 6 s: half of all spans are shorter than its first deadline, the others reach past it.
+    let for_ms = match random.below(4) {
+        _ if fault.is_moment() => 0,
+        0 | 1 => random.between(100, 2_000),
+        2 => random.between(2_000, 6_000),
+        _ => random.between(6_000, 10_000),
+    };
+    Step { fault, target, at_ms: random.below(begin_ms_max), for_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_plans_and_every_fault_comes_up() {
+        let plans: Vec<Plan> = (0..500).map(|number| Plan::draw(7, number)).collect();
+        assert_eq!(plans, (0..500).map(|number| Plan::draw(7, number)).collect::<Vec<_>>());
+        assert_ne!(plans[0], Plan::draw(8, 0));
+        let seen: BTreeSet<Fault> = plans.iter().flat_map(|plan| &plan.steps).map(|step| step.fault).collect();
+        assert_eq!(seen, Fault::ALL.into());
+        assert!(plans.iter().any(|plan| plan.until_moved) && plans.iter().any(|plan| plan.steps.len() == 2));
+    }
+}

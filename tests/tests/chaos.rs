@@ -1,0 +1,117 @@
+//! Random faults on a pair of real daemons, and the proof that the judge of them sees two writers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use failover_shared::decision::Role;
+use failover_tests::chaos::configuration::{Guard, Profile};
+use failover_tests::chaos::fault::Fault;
+use failover_tests::chaos::judge::Breach;
+use failover_tests::chaos::report::Summary;
+use failover_tests::chaos::{Arena, run};
+use failover_tests::wait::wait_until;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `None`: not run here, which was said.
+fn serving(test: &str, guard: Guard, profile: Profile) -> Result<Option<Arena>> {
+    let Some(mut arena) = Arena::begin(test, guard, profile)? else { return Ok(None) };
+    let served = run::wait_serving(&mut arena, LIMIT);
+    served.with_context(|| run::story(&arena))?;
+    Ok(Some(arena))
+}
+
+/// Ten iterations; this and its twin run side by side, with other faults each.
+fn ten(test: &str, seed: u64) -> Result<()> {
+    let Some(mut arena) = serving(test, Guard::Watchdog, Profile::Short)? else { return Ok(()) };
+    let mut outcomes = Vec::new();
+    for number in 0..10 {
+        let outcome = run::iterate(&mut arena, seed, number)?;
+        ensure!(
+            outcome.violations.is_empty(),
+            "seed {seed}, iteration {number}: {:#?}\n{}\n{}",
+            outcome.violations,
+            outcome.timeline,
+            run::story(&arena)
+        );
+        outcomes.push(outcome);
+    }
+    let summary = Summary::of(&outcomes);
+    // Where nothing is written or moved, nothing was shown.
+    ensure!(summary.moves >= 3 && summary.faults.len() >= 6, "too little happened:\n{summary}");
+    Ok(())
+}
+
+#[test]
+fn ten_random_iterations_leave_one_writer_and_a_pair_that_serves() -> Result<()> {
+    ten("ten_random_iterations_leave_one_writer_and_a_pair_that_serves", 1)
+}
+
+#[test]
+fn ten_other_random_iterations_leave_one_writer_and_a_pair_that_serves() -> Result<()> {
+    ten("ten_other_random_iterations_leave_one_writer_and_a_pair_that_serves", 2)
+}
+
+/// Reads the store until the judge finds something.
+fn wait_breach(arena: &mut Arena) -> Result<Vec<Breach>> {
+    let judge = &mut arena.judge;
+    let found = wait_until("the judge to see two writers", LIMIT, || {
+        judge.read()?;
+        Ok(judge.breached())
+    });
+    found.with_context(|| run::story(arena))?;
+    Ok(arena.judge.take().breaches)
+}
+
+#[test]
+fn the_judge_sees_the_two_writers_of_a_pair_that_starts_on_a_timeout() -> Result<()> {
+    let test = "the_judge_sees_the_two_writers_of_a_pair_that_starts_on_a_timeout";
+    let Some(mut arena) = serving(test, Guard::Timeout, Profile::Short)? else { return Ok(()) };
+    arena.inflict(Fault::Silence, Role::Master)?;
+    let breaches = wait_breach(&mut arena)?;
+    ensure!(matches!(breaches[0], Breach::Stale { .. }), "{breaches:?}");
+    Ok(())
+}
+
+#[test]
+fn the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it() -> Result<()> {
+    let test = "the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it";
+    let Some(mut arena) = serving(test, Guard::GuardianOnly, Profile::Short)? else { return Ok(()) };
+    let epoch = arena.judge.epoch();
+    arena.inflict(Fault::FreezeHost, Role::Master)?;
+    let judge = &mut arena.judge;
+    let moved = wait_until("the other host to write", LIMIT, || {
+        judge.read()?;
+        Ok(judge.epoch() > epoch)
+    });
+    moved.with_context(|| run::story(&arena))?;
+    ensure!(!arena.judge.breached(), "two writers before the host went on");
+    arena.mend(Fault::FreezeHost, Role::Master)?;
+    let breaches = wait_breach(&mut arena)?;
+    ensure!(matches!(breaches[0], Breach::Stale { .. }), "{breaches:?}");
+    Ok(())
+}
+
+#[test]
+fn with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease() -> Result<()> {
+    let test = "with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease";
+    let Some(mut arena) = serving(test, Guard::Watchdog, Profile::Standard)? else { return Ok(()) };
+    let epoch = arena.judge.epoch();
+    arena.inflict(Fault::PowerCut, Role::Master)?;
+    let begin = Instant::now();
+    let judge = &mut arena.judge;
+    let moved = wait_until("the other host to write", Duration::from_secs(120), || {
+        judge.read()?;
+        Ok(judge.epoch() > epoch)
+    });
+    moved.with_context(|| run::story(&arena))?;
+    // No earlier: W is 61.2 s from an observation that cannot be older than the last renewal, 3 s before the cut at most.
+    let waited = begin.elapsed();
+    ensure!(waited >= Duration::from_secs(57), "the other host wrote after {waited:?}\n{}", run::story(&arena));
+    ensure!(!arena.judge.breached(), "{}", run::story(&arena));
+    ensure!(arena.pair.history(Role::Slave)?.contains("ProofLease"), "{}", run::story(&arena));
+    arena.mend(Fault::PowerCut, Role::Master)?;
+    run::wait_serving(&mut arena, LIMIT).with_context(|| run::story(&arena))?;
+    ensure!(!arena.judge.breached(), "{}", run::story(&arena));
+    Ok(())
+}
