@@ -74,9 +74,9 @@ fn an_empty_group_proves_nothing_unless_ours_was_seen_in_it() {
     let missing = group.path().join("none");
     for folder in [group.path(), &missing] {
         assert!(
-            matches!(condition::cgroup_empty(folder, false).unwrap(), State::CannotTell(why) if why.contains("no evidence"))
+            matches!(crate::stop::condition::cgroup_empty(folder, false).unwrap(), State::CannotTell(why) if why.contains("no evidence"))
         );
-        assert_eq!(condition::cgroup_empty(folder, true).unwrap(), State::Holds);
+        assert_eq!(crate::stop::condition::cgroup_empty(folder, true).unwrap(), State::Holds);
     }
 }
 
