@@ -5,7 +5,7 @@
 #   --faults N                  faults in a run (2)
 #   --may A,B                   only these kinds of fault (all)
 #   --fresh                     begin with two hosts that have just booted
-#   --states N, --seconds N     end after so many states, so much time (600)
+#   --states N, --seconds N     end when so many were generated, after so much time (600)
 #   --beyond-rho                break the assumption on clocks: two writers must be found
 # Ends with 1 when a law was broken, with the way there.
 set -euo pipefail

@@ -13,7 +13,7 @@ struct Arguments {
     /// How the arbiter is kept.
     #[arg(long, value_enum, default_value = "storage")]
     arbiter: KindName,
-    /// States to try at most; all within the bounds if it is not given.
+    /// End when so many were generated; all within the bounds if it is not given.
     #[arg(long)]
     states: Option<usize>,
     /// Seconds at most.

@@ -29,10 +29,12 @@ pub struct Checked {
 
 struct PairModel(Bounds);
 
-/// Tries every state within the bounds, or so many and for so long.
+/// Tries every state within the bounds, or until so many were generated, or so much time has passed.
 #[must_use]
 pub fn check(bounds: Bounds, states_most: Option<usize>, time_most: Duration, threads: usize) -> Checked {
     let began = Instant::now();
+    // A single thread shares no work, and looks at the time only when it shares.
+    let threads = threads.max(2);
     let builder =
         PairModel(bounds).checker().threads(threads).timeout(time_most).finish_when(HasDiscoveries::AnyFailures);
     let builder = match states_most {
@@ -54,7 +56,7 @@ pub fn check(bounds: Bounds, states_most: Option<usize>, time_most: Duration, th
         }
     }
     let took = began.elapsed();
-    let stopped = states_most.is_some_and(|most| checker.unique_state_count() >= most) || took >= time_most;
+    let stopped = states_most.is_some_and(|most| checker.state_count() >= most) || took >= time_most;
     Checked {
         unique: checker.unique_state_count(),
         generated: checker.state_count(),

@@ -95,14 +95,13 @@ impl Judge {
         }
     }
 
-    /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, by the longer of the
-    /// holder's own words and the own configuration.
+    /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, as long as
+    /// the holder's own words say.
     pub fn s4_waited_first(&mut self, host: &Host, slow: Millis, request: &ArbiterRequest) {
         let (ArbiterRequest::Claim { epoch, .. }, Some(node)) = (request, host.node()) else { return };
         let State::Claimed { proof: Proof::Lease(LeaseProof::Expired { .. }), .. } = node.state() else { return };
-        let (Some((slot, since)), Some(lease)) = (self.heard[host.index()].slot, node.policy().lease) else { return };
-        let own = wait(lease.terms(0));
-        let needed = slot.map_or(own, |slot| own.max(wait(slot.terms)));
+        let Some((Some(slot), since)) = self.heard[host.index()].slot else { return };
+        let needed = wait(slot.terms);
         let waited = slow.since(since).0;
         self.must(Law::S4, waited >= needed, || {
             format!("the {} claims epoch {epoch} after {waited} ms of {needed} ms", host.role)
