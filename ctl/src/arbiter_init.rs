@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use failover_shared::arbiter::shared_storage::{MOUNT_OPTIONS, examine, initialise};
-use failover_shared::config::{Postcondition, load};
+use failover_shared::config::{ArbiterPlace, load};
 
 use crate::exit::Exit;
 use crate::out::{Out, Tone};
@@ -11,17 +12,23 @@ use crate::out::{Out, Tone};
 /// Flags of `arbiter-init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder: mounted on both hosts all the time, with an export of its own
-    path: PathBuf,
+    /// The folder; default: the configured one. Mounted on both hosts all the time, with an export of its own
+    path: Option<PathBuf>,
 }
 
 pub(crate) fn run(config: &Path, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
     let loaded = load(config).map_err(|problems| anyhow::anyhow!("{}", problems.render(false)))?;
-    let path = std::path::absolute(&arguments.path)?;
+    let place = loaded.config.arbiter.as_ref().map(|arbiter| &arbiter.place);
+    let path = match (&arguments.path, place) {
+        (Some(path), _) => std::path::absolute(path)?,
+        (None, Some(ArbiterPlace::SharedStorage { path })) => path.clone(),
+        (None, _) => {
+            bail!("{} names no lease store; next: name the folder, or write the key arbiter", config.display())
+        }
+    };
     let id = initialise(&path, &loaded.config.name)?;
     out.line(format!("{} is now the lease store of the pair {}; its id is {id}", path.display(), loaded.config.name))?;
-    let managed: Vec<PathBuf> = loaded.config.service.stopped_when.iter().filter_map(mount).collect();
-    let findings = examine(&path, &loaded.config.name, &managed);
+    let findings = examine(&path, &loaded.config);
     for finding in &findings {
         out.folded(&out.paint(Tone::Warning, "look:"), 8, &finding.message)?;
     }
@@ -31,14 +38,6 @@ pub(crate) fn run(config: &Path, arguments: &Arguments, out: &mut Out<'_>) -> an
     );
     out.folded("next:", 8, &next)?;
     Ok(if findings.is_empty() { Exit::Ok } else { Exit::Warning })
-}
-
-/// A mount that comes and goes with the service.
-fn mount(condition: &Postcondition) -> Option<PathBuf> {
-    match condition {
-        Postcondition::NotMounted(path) => Some(path.clone()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -64,7 +63,7 @@ mod tests {
         let (config, store) = (folder.path().join("failover.ron"), folder.path().join("store"));
         std::fs::create_dir(&store).unwrap();
         std::fs::write(&config, CONFIG.replace("STORE", folder.path().to_str().unwrap())).unwrap();
-        let arguments = Arguments { path: store.clone() };
+        let arguments = Arguments { path: Some(store.clone()) };
         let mut bytes = Vec::new();
         let exit = run(&config, &arguments, &mut Out::plain(&mut bytes)).unwrap();
         let text = String::from_utf8(bytes).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -75,5 +74,7 @@ mod tests {
         let again = run(&config, &arguments, &mut Out::plain(&mut Vec::new())).unwrap_err();
         assert!(again.to_string().contains("left as it is"), "{again:#}");
         assert_eq!(std::fs::read(store.join("lease.id")).unwrap(), marker);
+        let nowhere = run(&config, &Arguments { path: None }, &mut Out::plain(&mut Vec::new())).unwrap_err();
+        assert!(nowhere.to_string().contains("names no lease store"), "{nowhere:#}");
     }
 }

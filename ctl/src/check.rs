@@ -6,8 +6,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use failover_shared::arbiter::shared_storage::examine;
 use failover_shared::config::{
-    self, Config, FaultOutage, Finding, Loaded, Origin, Severity, check_files, check_machine, show_duration, worst_case,
+    self, ArbiterPlace, Config, FaultOutage, Finding, Loaded, Origin, Severity, check_files, check_machine,
+    show_duration, worst_case,
 };
 use failover_shared::decision::Role;
 use failover_shared::fence::{DeviceStatus, Fence, Power, check_agents};
@@ -75,6 +77,11 @@ pub(crate) async fn run(
         Some(role) => {
             let mut findings = check_files(&loaded.config, role);
             findings.extend(check_machine(&loaded.config, &arguments.root));
+            if let Some(ArbiterPlace::SharedStorage { path }) =
+                loaded.config.arbiter.as_ref().map(|arbiter| &arbiter.place)
+            {
+                findings.extend(examine(path, &loaded.config));
+            }
             findings.extend(check_agents(&loaded.config).await);
             if arguments.fence_status {
                 findings.extend(fence_states(&loaded.config).await);

@@ -42,6 +42,12 @@ enum Command {
     /// Print the checksum of the configuration's file as it is now: $CFG_SUM
     #[command(hide = true)]
     Cfgsum,
+    /// Signal processes that were started by a command line: ha_exec2 -s SIGNAL -t NAME [ARGUMENT]…
+    #[command(hide = true)]
+    Exec2 {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// killall as IRIS has it: [-v] [-k SECONDS] [-SIGNAL] NAME…
     #[command(hide = true)]
     Killall {
@@ -55,6 +61,7 @@ pub(crate) async fn run(config: &Path, arguments: &Arguments, out: &mut Out<'_>)
         Command::Install { root } => install::run(root, out),
         Command::Cfginfo { path } => cfginfo(config, path, out),
         Command::Cfgsum => cfgsum(config, out),
+        Command::Exec2 { words } => killall::run_exec2(words).await,
         Command::Killall { words } => killall::run(words).await,
     }
 }

@@ -261,7 +261,7 @@ fn context(order: &Order<'_>, epoch: Epoch) -> StopContext {
 
 fn environment(order: &Order<'_>, epoch: Epoch, direction: Direction) -> Environment {
     let operation = match direction {
-        Direction::Start => Operation::start_of(order.role),
+        Direction::Start | Direction::Restart => Operation::start_of(order.role),
         Direction::Stop => Operation::stop_of(order.role),
     };
     let reason = format!("stop-here for request {}", order.request);

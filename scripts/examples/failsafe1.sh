@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC1091,SC2086,SC2181,SC2317  # the contract's own style: its variables, its functions called by name
 # A failover script by the contract of FailSafe 1: SCRIPT CHECKSUM OPERATION.
 #
 # To use it: copy it to /var/ha/resources/NAME, write the two functions start_one and stop_one, and put

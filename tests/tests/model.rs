@@ -15,10 +15,8 @@ fn bounds(kind: Kind, steps: u64, may: &[Fault], faults: u8) -> Bounds {
 /// Tries everything within the bounds, breaks no law, and comes to see what it was to see.
 fn hold(bounds: Bounds, seen: &[&str]) -> Checked {
     let checked = check(bounds, None, TIME_MOST, 2);
-    for (name, way) in &checked.broken {
-        panic!("broken: {name}\n{}", way.join("\n"));
-    }
-    println!("{} states in {:?}, depth {}", checked.unique, checked.took, checked.depth);
+    let broken: Vec<String> = checked.broken.iter().map(|(name, way)| format!("{name}\n{}", way.join("\n"))).collect();
+    assert!(broken.is_empty(), "broken after {} states: {}", checked.unique, broken.join("\n\n"));
     assert!(checked.is_complete, "not everything was tried in {:?}", checked.took);
     for name in seen {
         assert!(checked.happened.contains(&(*name, true)), "never seen: {name}; {:?}", checked.happened);

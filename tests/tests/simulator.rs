@@ -38,14 +38,14 @@ fn random_schedules_break_no_law() {
 
 #[test]
 fn a_single_fault_at_any_position_of_any_story_breaks_no_law() {
-    if let Some(shown) = broken(&story::singles(Setup::ALL), 100) {
+    if let Some(shown) = broken(&story::singles(Setup::ALL), 80) {
         panic!("{shown}");
     }
 }
 
 #[test]
 fn two_grave_faults_in_a_row_break_no_law() {
-    if let Some(shown) = broken(&story::pairs(&[Setup::Storage, Setup::Timeout]), 500) {
+    if let Some(shown) = broken(&story::pairs(&[Setup::Storage, Setup::Etcd]), 200) {
         panic!("{shown}");
     }
 }

@@ -1,5 +1,6 @@
 //! `killall -k SECONDS -TERM NAME` of IRIS: a signal to every process of that name, and KILL to those that are still
-//! there after so many seconds.
+//! there after so many seconds. `ha_exec2 -s SIGNAL -t NAME [ARGUMENT]` of FailSafe 2: the same, but the process is told
+//! by its arguments too.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::exit::Exit;
 
 const USAGE: &str = "usage: killall [-v] [-k SECONDS] [-SIGNAL] NAME...";
+const USAGE_EXEC2: &str = "usage: ha_exec2 [-v] [-k SECONDS] [-s SIGNAL] -t NAME [ARGUMENT]...";
 /// Nobody waits longer than this for a process to end by itself.
 const PATIENCE_SECONDS_MAX: u64 = 3600;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -23,55 +25,100 @@ struct Order {
     patience: Option<Duration>,
     /// `None`: not written. `Some(None)`: 0, which only asks.
     signal: Option<Option<Signal>>,
-    names: Vec<String>,
+    whom: Whom,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Whom {
+    /// Processes of any of these names.
+    Names(Vec<String>),
+    /// Processes that were started by this command line.
+    CommandLine(Vec<String>),
+}
+
+impl Default for Whom {
+    fn default() -> Whom {
+        Whom::Names(Vec::new())
+    }
 }
 
 /// Exit 0: with signal 0, a process of such a name runs; else nothing is left to be signalled. With `-k`, nothing runs
 /// any more: also if nothing ran, so that a script which stops twice succeeds twice.
 pub(super) async fn run(words: &[String]) -> anyhow::Result<Exit> {
-    let order = Order::parse(words)?;
-    let signal = order.signal.unwrap_or(Some(Signal::SIGTERM));
-    let found = order.found()?;
-    let Some(signal) = signal else {
-        return Ok(if found.is_empty() { Exit::Warning } else { Exit::Ok });
-    };
-    order.send(&found, signal)?;
-    let Some(patience) = order.patience else { return Ok(Exit::Ok) };
-    if order.gone_within(&found, patience).await? {
-        return Ok(Exit::Ok);
-    }
-    let left = alive(&found)?;
-    order.send(&left, Signal::SIGKILL)?;
-    if order.gone_within(&left, KILLED_WITHIN).await? {
-        return Ok(Exit::Ok);
-    }
-    bail!("killall: still there after KILL: {}", names(&alive(&left)?))
+    Order::parse(words)?.carry_out().await
+}
+
+/// `ha_exec2`. Exits as killall does.
+pub(super) async fn run_exec2(words: &[String]) -> anyhow::Result<Exit> {
+    Order::parse_exec2(words)?.carry_out().await
 }
 
 impl Order {
+    async fn carry_out(self) -> anyhow::Result<Exit> {
+        let signal = self.signal.unwrap_or(Some(Signal::SIGTERM));
+        let found = self.found()?;
+        let Some(signal) = signal else {
+            return Ok(if found.is_empty() { Exit::Warning } else { Exit::Ok });
+        };
+        self.send(&found, signal)?;
+        let Some(patience) = self.patience else { return Ok(Exit::Ok) };
+        if self.gone_within(&found, patience).await? {
+            return Ok(Exit::Ok);
+        }
+        let left = alive(&found)?;
+        self.send(&left, Signal::SIGKILL)?;
+        if self.gone_within(&left, KILLED_WITHIN).await? {
+            return Ok(Exit::Ok);
+        }
+        bail!("still there after KILL: {}", names(&alive(&left)?))
+    }
+
     fn parse(words: &[String]) -> anyhow::Result<Order> {
         let mut order = Order::default();
+        let mut names = Vec::new();
         let mut words = words.iter().map(String::as_str).skip_while(|word| *word == "--");
         while let Some(word) = words.next() {
             let Some(flag) = word.strip_prefix('-') else {
-                order.names.push(word.to_owned());
+                names.push(word.to_owned());
                 continue;
             };
             if flag == "v" {
                 order.tells = true;
             } else if let Some(seconds) = flag.strip_prefix('k') {
                 let seconds = if seconds.is_empty() { words.next().context(USAGE)? } else { seconds };
-                let seconds: u64 = seconds.parse().with_context(|| format!("-k wants seconds; {USAGE}"))?;
-                order.patience = Some(Duration::from_secs(seconds.min(PATIENCE_SECONDS_MAX)));
+                order.patience = Some(patience(seconds).context(USAGE)?);
             } else {
                 order.signal = Some(signal(flag).ok_or_else(|| anyhow!("{word} is no signal; {USAGE}"))?);
             }
         }
-        if order.names.is_empty() {
+        if names.is_empty() {
             // On IRIS this would end every process of the host.
             bail!("killall without a name is refused; {USAGE}");
         }
-        Ok(order)
+        Ok(Order { whom: Whom::Names(names), ..order })
+    }
+
+    /// Everything behind `-t` is the command line, in one word or several.
+    fn parse_exec2(words: &[String]) -> anyhow::Result<Order> {
+        let mut order = Order::default();
+        let mut words = words.iter().map(String::as_str).skip_while(|word| *word == "--");
+        loop {
+            match words.next().context(USAGE_EXEC2)? {
+                "-v" => order.tells = true,
+                "-k" => order.patience = Some(patience(words.next().context(USAGE_EXEC2)?).context(USAGE_EXEC2)?),
+                "-s" => {
+                    let word = words.next().context(USAGE_EXEC2)?;
+                    order.signal = Some(signal(word).ok_or_else(|| anyhow!("{word} is no signal; {USAGE_EXEC2}"))?);
+                }
+                "-t" => break,
+                word => bail!("{word} is not understood; {USAGE_EXEC2}"),
+            }
+        }
+        let command: Vec<String> = words.flat_map(str::split_whitespace).map(str::to_owned).collect();
+        if command.is_empty() {
+            bail!("-t wants the name of a process; {USAGE_EXEC2}");
+        }
+        Ok(Order { whom: Whom::CommandLine(command), ..order })
     }
 
     /// Every process of these names but this one and those that called it: the kernel knows a script by its file's
@@ -79,10 +126,15 @@ impl Order {
     fn found(&self) -> anyhow::Result<Vec<Process>> {
         let spared = process::protected()?;
         let mut found = Vec::new();
-        for name in &self.names {
-            let name = name.rsplit('/').next().unwrap_or(name);
-            found.extend(process::named(name)?.into_iter().filter(|process| !spared.contains(&process.id.pid)));
+        match &self.whom {
+            Whom::Names(names) => {
+                for name in names {
+                    found.extend(process::named(name.rsplit('/').next().unwrap_or(name))?);
+                }
+            }
+            Whom::CommandLine(command) => found.extend(process::started_as(command)?),
         }
+        found.retain(|process| !spared.contains(&process.id.pid));
         Ok(found)
     }
 
@@ -108,6 +160,11 @@ impl Order {
             sleep(LOOK_EVERY).await;
         }
     }
+}
+
+fn patience(seconds: &str) -> anyhow::Result<Duration> {
+    let seconds: u64 = seconds.parse().context("-k wants seconds")?;
+    Ok(Duration::from_secs(seconds.min(PATIENCE_SECONDS_MAX)))
 }
 
 /// `TERM`, `SIGTERM` or a number; the inner `None` is 0.
@@ -151,12 +208,27 @@ mod tests {
         for line in ["-k1 -TERM named", "-k 1 -TERM named", "-k 1 -15 named", "-- -k1 -SIGTERM named"] {
             let order = parsed(line).unwrap();
             assert_eq!((order.patience, order.signal), (seconds(1), Some(Some(Signal::SIGTERM))), "{line}");
-            assert_eq!(order.names, ["named"], "{line}");
+            assert_eq!(order.whom, Whom::Names(vec!["named".to_owned()]), "{line}");
         }
         assert_eq!(parsed("-0 named").unwrap().signal, Some(None));
         for line in ["-TERM", "-k x named", "-k", "-NOSUCH named"] {
             let refusal = format!("{:#}", parsed(line).unwrap_err());
             assert!(refusal.contains("usage"), "{line}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn ha_exec2_takes_the_command_line_in_one_word_or_several() {
+        let read = |line: &[&str]| Order::parse_exec2(&line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let command = Whom::CommandLine(["httpd", "-f", "a.conf"].map(str::to_owned).to_vec());
+        for line in [&["-s", "0", "-t", "httpd -f a.conf"][..], &["--", "-s", "0", "-t", "httpd", "-f", "a.conf"][..]] {
+            let order = read(line).unwrap();
+            assert_eq!((order.signal, &order.whom), (Some(None), &command), "{line:?}");
+        }
+        assert_eq!(read(&["-k", "5", "-t", "httpd"]).unwrap().patience, Some(Duration::from_secs(5)));
+        for line in [&["-t"][..], &["httpd"][..], &["-s", "x", "-t", "httpd"][..], &[][..]] {
+            let refusal = format!("{:#}", read(line).unwrap_err());
+            assert!(refusal.contains("usage: ha_exec2"), "{line:?}: {refusal}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use failover_shared::script::kind::cluster_manager;
+
 /// Something that scripts expect at a fixed place.
 pub(super) struct Piece {
     /// Where, below the root.
@@ -38,8 +40,49 @@ pub(super) fn pieces(program: &Path) -> Vec<Piece> {
         piece("/usr/lib/failsafe/ha_logger", What::Program(LOGGER.to_owned())),
         piece("/var/ha/actions/common.vars", What::Text(COMMON_VARS.to_owned())),
         piece("/var/ha/resources/appclass", What::Program(TEMPLATE.to_owned())),
+        piece("/usr/lib/failsafe/bin", What::Folder),
+        piece("/usr/lib/failsafe/bin/ha_exec2", wrapper("exec2 --")),
+        piece("/usr/lib/failsafe/bin/ha_cilog", What::Program(LOGGER.to_owned())),
+        piece("/usr/lib/failsafe/common_scripts", What::Folder),
+        piece("/usr/lib/failsafe/common_scripts/scriptlib", What::Text(SCRIPTLIB.to_owned())),
+        piece("/usr/lib/failsafe/policies", What::Folder),
+        piece("/usr/lib/failsafe/policies/ordered", What::Program(ORDERED.to_owned())),
+        piece("/usr/lib/failsafe/resource_types", What::Folder),
+        piece(
+            "/usr/lib/failsafe/resource_types/template/exclusive",
+            action(include_str!("../../../scripts/examples/failsafe2/exclusive")),
+        ),
+        piece(
+            "/usr/lib/failsafe/resource_types/template/start",
+            action(include_str!("../../../scripts/examples/failsafe2/start")),
+        ),
+        piece(
+            "/usr/lib/failsafe/resource_types/template/stop",
+            action(include_str!("../../../scripts/examples/failsafe2/stop")),
+        ),
+        piece(
+            "/usr/lib/failsafe/resource_types/template/restart",
+            action(include_str!("../../../scripts/examples/failsafe2/restart")),
+        ),
+        piece(
+            "/usr/lib/failsafe/resource_types/template/monitor",
+            action(include_str!("../../../scripts/examples/failsafe2/monitor")),
+        ),
+        // Where IRIS FailSafe 2 had the same things.
+        piece("/var/cluster/ha/common_scripts", What::Link("/usr/lib/failsafe/common_scripts")),
+        piece("/var/cluster/ha/policies", What::Link("/usr/lib/failsafe/policies")),
+        piece("/var/cluster/ha/resource_types", What::Link("/usr/lib/failsafe/resource_types")),
+        piece("/var/cluster/ha/log", What::Link("/var/log/failover")),
+        piece("/usr/cluster/bin", What::Link("/usr/lib/failsafe/bin")),
         piece("/usr/lib/clumanager", What::Folder),
+        piece("/usr/lib/clumanager/services", What::Folder),
+        piece("/usr/lib/clumanager/library.sh", What::Text(cluster_manager::LIBRARY.to_owned())),
+        piece("/usr/lib/clumanager/template", What::Text(USER_SCRIPT.to_owned())),
     ]
+}
+
+fn action(text: &str) -> What {
+    What::Program(text.to_owned())
 }
 
 /// Only `-k` is IRIS's alone; everything else goes to the host's own killall(1), whose default signal, unlike that of
@@ -67,3 +110,10 @@ const COMMON_VARS: &str = include_str!("common.vars");
 
 /// Where authors of FailSafe 1 begin; also our own example of that kind.
 const TEMPLATE: &str = include_str!("../../../scripts/examples/failsafe1.sh");
+
+const SCRIPTLIB: &str = include_str!("scriptlib");
+
+const ORDERED: &str = include_str!("../../../scripts/examples/failsafe2/ordered");
+
+/// Where authors of Cluster Manager begin; also our own example of that kind.
+const USER_SCRIPT: &str = include_str!("../../../scripts/examples/clumanager.sh");

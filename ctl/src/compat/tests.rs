@@ -28,6 +28,19 @@ fn everything_that_failover_scripts_expect_is_laid_out() {
         let mode = fs::metadata(folder.path().join(program)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755, "{program}");
     }
+    for place in ["common_scripts/scriptlib", "policies/ordered", "bin/ha_exec2", "bin/ha_cilog"] {
+        assert!(folder.path().join("usr/lib/failsafe").join(place).is_file(), "{place}");
+    }
+    for script in ["exclusive", "start", "stop", "restart", "monitor"] {
+        let path = folder.path().join("usr/lib/failsafe/resource_types/template").join(script);
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o755, "{script}");
+    }
+    for place in ["common_scripts", "policies", "resource_types"] {
+        let link = fs::read_link(folder.path().join("var/cluster/ha").join(place)).unwrap();
+        assert_eq!(link, Path::new("/usr/lib/failsafe").join(place));
+    }
+    assert!(folder.path().join("usr/lib/clumanager/services").is_dir());
+    assert!(folder.path().join("usr/lib/clumanager/library.sh").is_file());
     let vars = fs::read_to_string(folder.path().join("var/ha/actions/common.vars")).unwrap();
     for name in ["LOGGER", "TESTING", "CFG_INFO", "CFG_SEP", "CFG_SUM", "T_SERVER", "T_BACKUP", "HA_DIR"] {
         assert!(vars.lines().any(|line| line.starts_with(&format!("{name}="))), "{name} is not set");

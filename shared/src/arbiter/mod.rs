@@ -15,12 +15,14 @@ pub use shared_storage::SharedStorage;
 
 /// The configured arbiter.
 #[derive(Debug)]
+// There is one in a process.
+#[allow(clippy::large_enum_variant)]
 pub enum Arbiter {
     /// A folder that both hosts have mounted.
     SharedStorage(SharedStorage),
     /// A cluster of etcd members.
     #[cfg(feature = "etcd")]
-    Etcd(Box<Etcd>),
+    Etcd(Etcd),
 }
 
 impl Arbiter {

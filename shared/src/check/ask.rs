@@ -138,7 +138,9 @@ impl Asker {
                 imap::dialogue(stream, &request, record).await
             }
             Probe::Command(step) => command::run(step, &self.directory, record).await,
-            Probe::Resource(script) => resource::ask(script, self.environment.as_ref(), &self.directory, record).await,
+            Probe::Resource(probe) => {
+                resource::ask(&probe.script, self.environment.as_ref(), &self.directory, record).await
+            }
         }
     }
 

@@ -59,9 +59,9 @@ Pair(
         let text = CONFIG.replace("STATUS", status).replace("web runs", "web-runs");
         let loaded = parse(&text, Path::new("failover.ron"), Path::new("/")).unwrap_or_else(|wrong| panic!("{wrong}"));
         let Config { checks, .. } = &loaded.config;
-        let Probe::Resource(script) = &checks[0].probe else { panic!("{checks:?}") };
+        let Probe::Resource(probe) = &checks[0].probe else { panic!("{checks:?}") };
         let environment = Environment::of(&loaded, Role::Slave, Operation::Takeover, Epoch(0), "test");
-        ask(script, Some(&environment), Path::new("/"), &mut Record::brief()).await
+        ask(&probe.script, Some(&environment), Path::new("/"), &mut Record::brief()).await
     }
 
     #[tokio::test]

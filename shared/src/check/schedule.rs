@@ -54,6 +54,14 @@ pub struct ScheduledCheck {
 }
 
 impl ScheduledCheck {
+    /// How long after the beginning it is first asked: a resource may need its time after a start.
+    pub(super) fn delay(&self) -> Duration {
+        match &self.check.probe {
+            Probe::Resource(resource) => resource.start_delay,
+            Probe::Port { .. } | Probe::Pop3(_) | Probe::Imap(_) | Probe::Command(_) => Duration::ZERO,
+        }
+    }
+
     /// The looks of a host at itself: every check.
     #[must_use]
     pub fn local(checks: &[Check], target: IpAddr) -> Vec<ScheduledCheck> {
@@ -148,13 +156,14 @@ async fn rounds(
 ) {
     let ScheduledCheck { check, vantage, target } = scheduled;
     let every = check.every.max(Duration::from_millis(1));
-    let mut beat = interval_at(Instant::now(), every);
+    let first = Instant::now() + scheduled.delay();
+    let mut beat = interval_at(first, every);
     // Rounds stay on the beat; one that was missed is not made up for.
     beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
-            () = asked.notified() => {}
+            () = asked.notified() => if Instant::now() < first { continue },
             _ = beat.tick() => {}
         }
         let (started, result) = loop {

@@ -23,6 +23,8 @@ struct Entry {
     /// The last round, whether or not it counted.
     last: Option<(Millis, Result<Duration, CheckFailure>)>,
     restarts: u32,
+    /// Rounds that began before say nothing: the service was not started then, or is restarted.
+    begins: Option<Millis>,
 }
 
 /// What an event changed.
@@ -78,8 +80,9 @@ impl Tallies {
                 timeout: millis(check.timeout),
                 restart_grace: millis(restart_grace),
             };
-            let tally = Tally::new(rules, now);
-            Entry { check: check.name.clone(), vantage: scheduled.vantage, tally, last: None, restarts: 0 }
+            let begins = Some(scheduled.delay()).filter(|delay| !delay.is_zero()).map(|delay| now.after(millis(delay)));
+            let tally = Tally::new(rules, begins.unwrap_or(now));
+            Entry { check: check.name.clone(), vantage: scheduled.vantage, tally, last: None, restarts: 0, begins }
         };
         Tallies { entries: checks.iter().map(entry).collect() }
     }
@@ -88,7 +91,9 @@ impl Tallies {
     pub fn report(&mut self, now: Millis, report: &Report) -> Vec<Change> {
         let mut changes = Vec::new();
         let wanted = |entry: &&mut Entry| entry.check == report.check && entry.vantage == report.vantage;
-        if let Some(entry) = self.entries.iter_mut().find(wanted) {
+        if let Some(entry) = self.entries.iter_mut().find(wanted)
+            && entry.begins.is_none_or(|begins| begins <= report.started)
+        {
             let result = match &report.result {
                 Ok(latency) => Ok(millis(*latency)),
                 Err(failure) => Err(failure.symptom),
@@ -120,6 +125,16 @@ impl Tallies {
         changes
     }
 
+    /// A resource was restarted: its check begins anew, and rounds that begin before `from` say nothing.
+    pub fn begin_anew(&mut self, check: &str, from: Millis) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.vantage == Vantage::Local && entry.check == check) {
+            entry.tally = Tally::new(*entry.tally.rules(), from);
+            entry.last = None;
+            entry.begins = Some(from);
+            entry.restarts = entry.restarts.saturating_add(1);
+        }
+    }
+
     /// When [`Tallies::timer`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
@@ -130,6 +145,15 @@ impl Tallies {
     #[must_use]
     pub fn combined(&self, vantage: Vantage) -> Combined {
         Combined::of(self.seen_from(vantage).map(|entry| (entry.check.as_str(), entry.tally.verdict())))
+    }
+
+    /// The same without those that `held` names and those that wait for their first round. `None`: none is left, so
+    /// nothing is known that was not known before.
+    #[must_use]
+    pub fn combined_without(&self, vantage: Vantage, held: impl Fn(&str) -> bool) -> Option<Combined> {
+        let mut counted = self.seen_from(vantage).filter(|entry| !entry.waits() && !held(&entry.check)).peekable();
+        let any = counted.peek().is_some() || self.seen_from(vantage).next().is_none();
+        any.then(|| Combined::of(counted.map(|entry| (entry.check.as_str(), entry.tally.verdict()))))
     }
 
     /// How old the oldest evidence behind [`Tallies::combined`] is. Zero without checks.
@@ -150,6 +174,11 @@ impl Tallies {
 }
 
 impl Entry {
+    /// It was told to begin later, and has not been asked since.
+    fn waits(&self) -> bool {
+        self.begins.is_some() && self.last.is_none() && self.tally.verdict() == Verdict::Unknown
+    }
+
     fn step(&mut self, now: Millis, event: TallyEvent, changes: &mut Vec<Change>) {
         let mut actions = Vec::new();
         self.tally.step(now, event, &mut actions);
@@ -256,5 +285,57 @@ mod tests {
         let changes = tallies.timer(Millis(7_000));
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].action, TallyAction::Verdict(Verdict::Failed(Symptom::Stale)));
+    }
+
+    #[test]
+    fn a_check_with_a_start_delay_says_nothing_before_it_and_holds_up_nobody() {
+        let mut late = scheduled("late", Vantage::Local);
+        late.check.probe = resource("20s");
+        let mut tallies = Tallies::new(&[late, scheduled("a", Vantage::Local)], Duration::ZERO, Millis(0));
+        let said = |tallies: &Tallies| tallies.combined_without(Vantage::Local, |_| false).map(|all| all.verdict);
+        tallies.report(Millis(1), &report("a", Vantage::Local, 1, Ok(Duration::ZERO)));
+        assert_eq!(said(&tallies), Some(Verdict::Passed));
+        for at in [19_000, 19_500] {
+            tallies.report(Millis(at), &report("late", Vantage::Local, at, Err(Symptom::CommandFailed)));
+        }
+        assert_eq!(said(&tallies), Some(Verdict::Passed), "asked too early");
+        assert_eq!(tallies.deadline(), Some(Millis(7_000 + 1)), "it grows old before it begins");
+        for at in [20_000, 22_000] {
+            tallies.report(Millis(at), &report("late", Vantage::Local, at, Err(Symptom::CommandFailed)));
+        }
+        assert_eq!(said(&tallies), Some(Verdict::Failed(Symptom::CommandFailed)));
+    }
+
+    #[test]
+    fn a_restarted_resource_begins_anew_and_a_held_check_is_left_out() {
+        let mut tallies = Tallies::new(&[scheduled("a", Vantage::Local)], Duration::ZERO, Millis(0));
+        for at in [1, 2] {
+            tallies.report(Millis(at), &report("a", Vantage::Local, at, Err(Symptom::CommandFailed)));
+        }
+        assert_eq!(tallies.combined_without(Vantage::Local, |check| check == "a"), None);
+        tallies.begin_anew("a", Millis(5_000));
+        tallies.report(Millis(4_000), &report("a", Vantage::Local, 4_000, Err(Symptom::CommandFailed)));
+        assert_eq!(tallies.combined_without(Vantage::Local, |_| false), None, "the old failure is remembered");
+        tallies.report(Millis(6_000), &report("a", Vantage::Local, 6_000, Ok(Duration::ZERO)));
+        let combined = tallies.combined_without(Vantage::Local, |_| false).unwrap();
+        assert_eq!((combined.verdict, tallies.rows(Millis(6_000))[0].restarts), (Verdict::Passed, 1));
+    }
+
+    fn resource(start_delay: &str) -> Probe {
+        let text = format!(
+            r#"
+Pair(
+    name: "mail",
+    master: Host(name: "cfg1", address: "192.0.2.11"),
+    slave: Host(name: "cfg2", address: "192.0.2.12"),
+    proof_of_stop: [Operator],
+    service: (resources: [Step(name: "a", start: "true", stop: "true", status: "true")]),
+    checks: [Resource(name: "a", resource: "a", start_delay: "{start_delay}")],
+)
+"#
+        );
+        let path = std::path::Path::new("/");
+        let loaded = crate::config::parse(&text, path, path).unwrap_or_else(|wrong| panic!("{wrong}"));
+        loaded.config.checks[0].probe.clone()
     }
 }

@@ -36,7 +36,7 @@ pub use load::{Loaded, load, parse};
 pub use machine::check_machine;
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,
-    Rcmd, Reference, Security, Service, Step, Timing,
+    Rcmd, Reference, ResourceProbe, Security, Service, Step, Timing,
 };
 pub use outage::{FaultOutage, stop_limit, worst_case};
 pub use problem::{Problem, Problems, Severity};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arbiter::Arbiter;
 use super::fence::{FenceDelay, FenceDevice};
 use crate::decision::Role;
-use crate::script::{Lists, Script};
+use crate::script::{FailoverPolicy, Lists, Script};
 
 /// The whole pair, the same on both hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,6 +172,8 @@ pub struct Service {
     pub on_stop_failure: OnStopFailure,
     /// Processes whose death is seen at once: matched by name, as the kernel shows it.
     pub watch_processes: Vec<String>,
+    /// Who is asked on which hosts the service may run, and on which first.
+    pub failover_policy: Option<FailoverPolicy>,
 }
 
 /// What follows a failed stop list.
@@ -242,7 +244,19 @@ pub enum Probe {
     /// A command exits 0.
     Command(Step),
     /// A resource of this host says that it runs, by its own contract.
-    Resource(Box<Script>),
+    Resource(Box<ResourceProbe>),
+}
+
+/// What a look at a resource needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResourceProbe {
+    /// The resource.
+    pub script: Script,
+    /// How often it is restarted on the same host before its failure counts. A restart that is longer ago than
+    /// `hold_down` is forgotten.
+    pub restarts: u32,
+    /// How long after a start or a restart it is first asked.
+    pub start_delay: Duration,
 }
 
 /// What a mail check needs.

@@ -75,6 +75,7 @@ Pair(
             "./a.sh", Step(command: "./b.sh", timeout: "7s"),
             [Plain(name: "c", command: ["/bin/c", "x"], run_as: "mail"), Plain(command: ["/bin/d"])],
             FailSafe1(script: "/e", testing: true, instances: {"e1": {"mount-point": "/shared"}}),
+            ClusterManager(script: "/s", function: "s"), FailSafe2(name: "f", resource_type: "/f", attributes: {"monitor-level": 2}),
         ],
         shutdown_scripts: [r"./c.sh \d"],
         stopped_when: [

@@ -10,6 +10,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::planted::{Bug, planted};
 use super::types::{BootId, Epoch, Millis, Role};
 
 /// One question to the arbiter. The core has at most one outstanding.
@@ -165,7 +166,7 @@ impl Terms {
     /// How long a contender must see the slot unchanged on its own clock: W = L(1+ρ)/(1−ρ), rounded up.
     #[must_use]
     pub fn wait_ms(&self) -> Millis {
-        let drift = u64::from(self.drift_permille.min(500));
+        let drift = if planted(Bug::WaitsWithoutDrift) { 0 } else { u64::from(self.drift_permille.min(500)) };
         let (above, below) = (1_000 + drift, 1_000 - drift);
         Millis(self.lease_ms.0.saturating_mul(above).div_ceil(below))
     }

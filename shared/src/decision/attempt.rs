@@ -206,7 +206,7 @@ impl Node {
             State::Requesting { attempt, .. }
             | State::Proving { attempt, .. }
             | State::TakeoverBlocked { attempt, .. }
-                if attempt.request == request =>
+                if attempt.request == request || planted(Bug::AnyAnswerCounts) =>
             {
                 attempt.clone()
             }
@@ -233,8 +233,16 @@ impl Node {
                 );
             }
             Answer::Prepared => self.prepared(now, "", out),
+            Answer::AckedFailed { .. } if planted(Bug::NackIsAck) => {
+                let means = StopMeans::PostConditions;
+                self.claim(now, attempt, Proof::Ack { means, forced: None, by_rcmd: false }, Rule::ProofAck, out);
+            }
             Answer::AckedFailed { reason } => {
                 self.block(now, attempt, Rule::PeerNotVerified, &reason, false, out);
+            }
+            Answer::Refused(_) if planted(Bug::RefusalIsAck) => {
+                let means = StopMeans::NotRunning;
+                self.claim(now, attempt, Proof::Ack { means, forced: None, by_rcmd: false }, Rule::ProofAck, out);
             }
             Answer::Refused(refusal) => {
                 self.refused_until = now.after(Policy::REFUSED_PAUSE_MS);

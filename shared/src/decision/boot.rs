@@ -41,7 +41,9 @@ impl Node {
                 self.enter(now, State::Requesting { attempt, progress });
             }
             // While this daemon was away, its silence may have earned the peer another proof, but not sooner than this.
-            Phase::Starting { epoch, attempt, .. } if now.since(attempt.began) >= self.policy.shutdown_timeout_ms => {
+            Phase::Starting { epoch, attempt, .. }
+                if now.since(attempt.began) >= self.policy.shutdown_timeout_ms && !planted(Bug::OldStartResumed) =>
+            {
                 self.note(now, Rule::StartOvertaken, "", out);
                 self.stop_service(now, epoch, StopCause::Overtaken, None, out);
             }
@@ -97,7 +99,9 @@ impl Node {
         let operation = self.operation();
         out.push(Action::Look { operation });
         out.push(Action::Balance(Balance::Leave));
-        self.enter(now, State::Passive { looking: Some(operation), clean: false });
+        let unseen = planted(Bug::BootsUnseen);
+        let looking = (!unseen).then_some(operation);
+        self.enter(now, State::Passive { looking, clean: unseen });
         self.note(now, Rule::BootPassive, "", out);
     }
 

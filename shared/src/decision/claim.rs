@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance};
 use super::arbiter::View;
 use super::node::Node;
+use super::planted::{Bug, planted};
 use super::record::{LeaseProof, Phase, Proof};
 use super::rule::Rule;
 use super::state::{ClaimStep, State};
@@ -39,7 +40,8 @@ impl Node {
             ClaimStep::Noting(_) => self.claim_step(now, ClaimStep::Looking),
             ClaimStep::Recording(_) => {
                 self.note(now, Rule::ClaimDurable, &format!("epoch {epoch}"), out);
-                out.push(Action::Balance(Balance::Nowhere(epoch)));
+                let early = planted(Bug::BalancerTooEarly);
+                out.push(Action::Balance(if early { Balance::Here(epoch) } else { Balance::Nowhere(epoch) }));
                 let operation = self.operation();
                 let evidence = attempt.evidence.clone();
                 out.push(Action::Start { operation, epoch, resume: false, evidence });
@@ -117,7 +119,8 @@ impl Node {
         self.record.owned = made;
         self.record.arbiter = self.record.arbiter.max(made);
         self.note(now, Rule::ClaimMade, &format!("epoch {made}"), out);
-        self.claim_step(now, ClaimStep::LookingAgain);
+        let looks = !planted(Bug::NoSecondLook);
+        self.claim_step(now, if looks { ClaimStep::LookingAgain } else { ClaimStep::Renewing });
     }
 
     /// Somebody else's, or the view was out of date: the next look tells.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::arbiter::{ArbiterFailure, Claim, View};
 use super::node::Node;
+use super::planted::{Bug, planted};
 use super::record::LeaseProof;
 use super::state::State;
 use super::types::{Epoch, Millis};
@@ -51,7 +52,7 @@ impl Node {
     /// The arbiter was looked at.
     pub(super) fn viewed(&mut self, now: Millis, view: View, out: &mut Vec<Action>) {
         let highest = view.claim.map_or(Epoch(0), |claim| claim.epoch);
-        if highest < self.record.arbiter {
+        if highest < self.record.arbiter && !planted(Bug::RollbackIgnored) {
             let why = format!("its latest claim is epoch {highest}, but {} was there before", self.record.arbiter);
             return self.arbiter_failed(now, ArbiterFailure::RolledBack(why), out);
         }
@@ -105,7 +106,7 @@ impl Node {
 
     /// Time by the slower clock: for what another host must have done.
     pub(super) fn slow(&self, now: Millis) -> Millis {
-        now.since(self.clock_lag)
+        if planted(Bug::WaitsByFastClock) { now } else { now.since(self.clock_lag) }
     }
 
     /// The peer's lease is over, and this is why.
@@ -119,6 +120,9 @@ impl Node {
     pub(super) fn holds_nothing(&self, now: Millis) -> Option<LeaseProof> {
         let seen = self.arbitration.seen.as_ref().filter(|_| self.arbitration.failing.is_none())?;
         seen.view.claim?;
+        if planted(Bug::ClaimsBeforeWaiting) && self.holder(now) == Holder::Quiet {
+            return Some(LeaseProof::Expired { unchanged_ms: Millis(0) });
+        }
         if self.is_own(seen) { Some(LeaseProof::Own) } else { self.peer_is_over(now) }
     }
 
@@ -130,6 +134,7 @@ impl Node {
         }
         let unchanged_ms = self.slow(now).since(seen.unchanged_since);
         let wait_ms = self.wait_ms(seen)?;
+        let wait_ms = if planted(Bug::ClaimsWithoutWait) { Millis(0) } else { wait_ms };
         (unchanged_ms >= wait_ms).then_some(LeaseProof::Expired { unchanged_ms })
     }
 
@@ -138,7 +143,8 @@ impl Node {
     fn is_own(&self, seen: &Seen) -> bool {
         let role = self.policy.role;
         let own = seen.view.claim.filter(|claim| claim.owner == role);
-        own.is_some_and(|claim| seen.view.slot(role).is_some_and(|slot| slot.epoch == claim.epoch))
+        (planted(Bug::UnheldClaimIsOwn) && own.is_some())
+            || own.is_some_and(|claim| seen.view.slot(role).is_some_and(|slot| slot.epoch == claim.epoch))
     }
 
     fn released(&self, seen: &Seen) -> bool {
@@ -152,6 +158,7 @@ impl Node {
         let own = self.policy.lease?.terms(self.policy.digest).wait_ms();
         match seen.view.slot(self.policy.role.peer()) {
             Some(slot) if slot.hold && Some(slot.epoch) >= seen.peer_claim.map(|claim| claim.epoch) => None,
+            Some(_) if planted(Bug::WaitsByOwnTerms) => Some(own),
             Some(slot) => Some(own.max(slot.terms.wait_ms())),
             None => Some(own),
         }

@@ -40,6 +40,8 @@ pub enum Event {
     },
     /// Why a start would fail now; empty: ready.
     Readiness(Vec<String>),
+    /// The host that the failover policy names first, if there is such a policy and it has answered.
+    Preferred(Option<Role>),
     /// The witnesses' answer to [`super::Action::AskWitness`].
     Witness {
         /// The peer's service, asked directly.

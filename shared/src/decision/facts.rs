@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::action::{Action, PageKind};
 use super::node::Node;
 use super::peer::{Beat, Duty};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::Record;
 use super::rule::Rule;
@@ -98,7 +99,7 @@ impl Node {
     }
 
     pub(super) fn references(&mut self, now: Millis, answering: u8, of: u8, link_up: bool, out: &mut Vec<Action>) {
-        let isolated = !link_up || (of > 0 && answering == 0);
+        let isolated = (!link_up || (of > 0 && answering == 0)) && !planted(Bug::IsolationIgnored);
         if isolated != self.facts.isolated {
             self.facts.isolated = isolated;
             let rule = if isolated { Rule::SelfIsolated } else { Rule::SelfIsolationEnded };
@@ -122,7 +123,7 @@ impl Node {
             if self.tilt_until.is_none() {
                 self.note(now, Rule::TiltBegan, &format!("the loop was late by {late}"), out);
             }
-            self.tilt_until = Some(now.after(Policy::TILT_MS));
+            self.tilt_until = Some(now.after(Policy::TILT_MS)).filter(|_| !planted(Bug::TiltIgnored));
         }
     }
 

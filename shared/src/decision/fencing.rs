@@ -10,6 +10,7 @@ use super::action::{Action, PageKind};
 use super::contend::Holder;
 use super::node::Node;
 use super::peer::{Beat, Duty};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Proof};
 use super::rule::Rule;
@@ -133,7 +134,7 @@ impl Node {
             // It left before the fence: it says nothing of the time after it, whatever kernel start it names.
             return;
         }
-        if boot != BootId(0) && beat.boot != boot {
+        if (boot != BootId(0) && beat.boot != boot) || planted(Bug::UnfencedAtOnce) {
             self.record.fenced = None;
             self.told.remove(&PageKind::Fence);
             self.note(now, Rule::Unfenced, "", out);

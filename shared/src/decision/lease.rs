@@ -19,6 +19,7 @@ use super::action::{Action, GuardedLease, PageKind};
 use super::arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes};
 use super::contend::Seen;
 use super::node::Node;
+use super::planted::{Bug, misread, planted};
 use super::policy::Policy;
 use super::record::StopCause;
 use super::rule::Rule;
@@ -152,11 +153,13 @@ impl Node {
     ) {
         // A late answer to a question that was given up.
         let Some(asked) = self.arbitration.asked.take_if(|asked| asked.operation == operation) else { return };
+        let reply = misread(&asked.request, reply);
         let Some(reply) = self.arbiter_works(now, reply, out) else { return };
         match (asked.request, reply) {
             (ArbiterRequest::Observe, ArbiterReply::Seen(view)) => self.viewed(now, view, out),
             (ArbiterRequest::Renew { epoch, hold, .. }, ArbiterReply::Renewed) => {
-                self.renewed(now, epoch, asked.at, hold, out);
+                let sent = if planted(Bug::LeaseFromReply) { now } else { asked.at };
+                self.renewed(now, epoch, sent, hold, out);
             }
             (ArbiterRequest::Renew { epoch, .. }, ArbiterReply::Deposed(claim)) => self.deposed(now, epoch, claim, out),
             (ArbiterRequest::Claim { epoch, .. }, ArbiterReply::Claimed) => self.claim_made(now, epoch, out),
@@ -384,7 +387,7 @@ impl Node {
         let keeping = Keeping { epoch, began: since, since, times, hold, guarding_again: None, lost: false };
         let over = keeping.stop_at().is_some_and(|at| now >= at);
         self.keeping = Some(Keeping { lost: over, ..keeping });
-        if over { Resumed::Lost } else { Resumed::Held }
+        if over && !planted(Bug::ResumesLostLease) { Resumed::Lost } else { Resumed::Held }
     }
 
     /// The guardian may have been restarted as well.
@@ -401,6 +404,11 @@ impl Node {
             Some(Keeping { epoch, began: since, since, times, hold: false, guarding_again: None, lost: false });
         let operation = self.guard(GuardedLease::Held { epoch, since }, out);
         self.claim_step(now, ClaimStep::Guarding(operation));
+        if planted(Bug::StartsUnguarded) {
+            out.pop();
+            self.claim_guarded(now, Ok(()), out);
+            self.guard(GuardedLease::Held { epoch, since }, out);
+        }
     }
 
     /// The timers of lease and claim, but for those that a state has for itself.

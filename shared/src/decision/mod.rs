@@ -40,7 +40,9 @@ pub use lease::HeldLease;
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
 #[cfg(feature = "planted")]
-pub use planted::{Bug, plant};
+pub use planted::plant;
+#[doc(hidden)]
+pub use planted::{Bug, planted};
 pub use policy::Policy;
 pub use record::{Attempt, LeaseProof, Phase, Proof, Record, StopCause};
 pub use rule::Rule;

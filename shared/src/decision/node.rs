@@ -16,12 +16,13 @@ use super::event::Event;
 use super::fencing::Fencing;
 use super::lease::{Arbitration, HeldLease, Keeping};
 use super::peer::Beat;
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Phase, Record};
 use super::rule::Rule;
 use super::state::State;
 use super::timer::Timer;
-use super::types::{BootId, Epoch, Incarnation, Millis, OperationId, RequestId, StopMeans, Verdict};
+use super::types::{BootId, Epoch, Incarnation, Millis, OperationId, RequestId, Role, StopMeans, Verdict};
 
 /// The decision machine of one host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,6 +82,8 @@ pub(super) struct Facts {
     pub(super) not_ready: Option<Vec<String>>,
     /// No reference point answers, or the own link is down.
     pub(super) isolated: bool,
+    /// The host that a failover policy names first.
+    pub(super) preferred: Option<Role>,
 }
 
 /// A demand that found nothing running here and is being answered.
@@ -142,6 +145,8 @@ impl Node {
     pub fn step(&mut self, now: Millis, event: Event, out: &mut Vec<Action>) {
         let before = self.mark();
         match event {
+            Event::TurnBegan if planted(Bug::TimersSwapped) => self.suspicion_timers(now, out),
+            Event::TurnEnded if planted(Bug::TimersSwapped) => self.safety_timers(now, out),
             Event::TurnBegan => self.safety_timers(now, out),
             Event::TurnEnded => self.suspicion_timers(now, out),
             Event::LoopLate(late) => self.loop_was_late(now, late, out),
@@ -151,6 +156,7 @@ impl Node {
             Event::ThroughVerdict(verdict) => self.facts.through = verdict,
             Event::References { answering, of, link_up } => self.references(now, answering, of, link_up, out),
             Event::Readiness(reasons) => self.facts.not_ready = Some(reasons),
+            Event::Preferred(role) => self.facts.preferred = role,
             Event::Witness { direct, through } => self.witness(now, direct, through, out),
             Event::DemandReceived(demand) => self.demand_received(now, demand, out),
             Event::DemandWithdrawn(request) => self.demand_withdrawn(request),

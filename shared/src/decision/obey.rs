@@ -63,19 +63,19 @@ impl Node {
 
     /// Whether the running service is to be stopped for this demand.
     fn judge(&self, demand: &Demand, epoch: Epoch) -> Result<(), Refusal> {
-        if demand.epoch < epoch {
+        if demand.epoch < epoch && !planted(Bug::StaleDemandObeyed) {
             return Err(Refusal::Stale { epoch });
         }
         if demand.lifetime_ms == Millis(0) {
             return Err(Refusal::Expired);
         }
-        if self.record.maintenance {
+        if self.record.maintenance && !planted(Bug::MaintenanceIgnored) {
             return Err(Refusal::Maintenance);
         }
         if !demand.ready {
             return Err(Refusal::NotReady);
         }
-        let failed_here = matches!(self.facts.local, Verdict::Failed(_));
+        let failed_here = matches!(self.facts.local, Verdict::Failed(_)) || planted(Bug::SilenceObeyed);
         match &demand.evidence {
             Evidence::Command { .. } | Evidence::RemoteCheck(_) => Ok(()),
             // To have received it disproves the silence; only an own failure makes it true after all.
@@ -199,6 +199,10 @@ impl Node {
         }
         out.push(Action::Balance(Balance::Leave));
         match outcome {
+            StopOutcome::NotVerified { .. } if planted(Bug::FailedStopIsStop) => {
+                self.note(now, Rule::StopVerified, "", out);
+                self.stopped(now, epoch, StopMeans::PostConditions, None, answer_to, out);
+            }
             StopOutcome::NotVerified { reason } => self.stop_failed(now, epoch, reason, answer_to, out),
             StopOutcome::Stopped { means, forced } => match cause {
                 StopCause::StartFailed { reason, commanded } => {

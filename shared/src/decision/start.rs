@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
+use super::planted::{Bug, planted};
 use super::record::{Attempt, LeaseProof, Phase, Proof, StopCause};
 use super::rule::Rule;
 use super::state::{ClaimStep, State};
@@ -27,7 +28,11 @@ impl Node {
             self.note(now, Rule::Claimed, &format!("epoch {epoch}, with the arbiter"), out);
             return self.enter(now, State::Claimed { epoch, attempt, proof, step: ClaimStep::Noting(writing) });
         }
-        let epoch = highest.next_for(self.policy.role);
+        let epoch = match self.policy.role {
+            _ if planted(Bug::EpochUsedAgain) => highest,
+            _ if planted(Bug::EpochsOfBothKinds) => Epoch(highest.0.saturating_add(1)),
+            role => highest.next_for(role),
+        };
         self.record.highest = epoch;
         self.record.owned = epoch;
         if attempt.automatic() {
@@ -68,6 +73,9 @@ impl Node {
         }
         match outcome {
             StartOutcome::Started => self.became_active(now, epoch, &attempt, &proof, out),
+            StartOutcome::Failed { .. } if planted(Bug::ExitCodeIgnored) => {
+                self.became_active(now, epoch, &attempt, &proof, out);
+            }
             StartOutcome::Failed { step, reason } => {
                 let reason = if step == 0 { reason } else { format!("start step {step}: {reason}") };
                 self.take_back_start(now, epoch, attempt.commanded(), reason, out);
@@ -92,7 +100,8 @@ impl Node {
             self.record.acknowledged = self.record.acknowledged.max(self.record.automatic);
         }
         self.persist(Phase::Active { epoch }, out);
-        out.push(Action::Balance(Balance::Here(epoch)));
+        let shown = if planted(Bug::BalancerLowerEpoch) { Epoch(epoch.0.saturating_sub(2)) } else { epoch };
+        out.push(Action::Balance(Balance::Here(shown)));
         out.push(Action::Notice(epoch));
         self.note(now, Rule::StartSucceeded, &format!("epoch {epoch}"), out);
         self.enter(now, State::Active { epoch });

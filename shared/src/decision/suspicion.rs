@@ -8,6 +8,7 @@ use super::contend::Holder;
 use super::event::Sight;
 use super::node::Node;
 use super::peer::{Duty, Evidence};
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Attempt, Phase};
 use super::rule::Rule;
@@ -25,6 +26,10 @@ impl Node {
         }
         let Some(beat) = self.heard() else { return };
         let evidence = match (beat.duty, beat.verdict) {
+            (Duty::Active, Verdict::Passed) if planted(Bug::ComesHomeByItself) && self.policy.role == Role::Master => {
+                let by = || alloc::string::String::from("nobody");
+                Some((Evidence::Command { by: by(), reason: by() }, Rule::DemandCommand))
+            }
             (Duty::Active, Verdict::Failed(symptom)) => Some((Evidence::OwnVerdict(symptom), Rule::DemandOwnVerdict)),
             (Duty::Active, Verdict::Passed | Verdict::Unknown) => self.remote_failure(now),
             (Duty::Standby, _) => return self.consider_idle_pair(now, out),
@@ -54,13 +59,16 @@ impl Node {
         }
     }
 
-    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master.
+    /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master. A failover
+    /// policy goes before both. Should the two hosts' policies disagree, either none demands, which is told as a service
+    /// that nobody runs, or both do, which is what [`Rule::YieldedToPeer`] is for.
     fn consider_idle_pair(&mut self, now: Millis, out: &mut Vec<Action>) {
         let theirs = self.heard().map_or(Epoch(0), |beat| beat.owned);
-        let first = match self.record.owned.cmp(&theirs) {
-            core::cmp::Ordering::Greater => true,
-            core::cmp::Ordering::Less => false,
-            core::cmp::Ordering::Equal => self.policy.role == Role::Master,
+        let first = match (self.facts.preferred, self.record.owned.cmp(&theirs)) {
+            (Some(preferred), _) => self.policy.role == preferred,
+            (None, core::cmp::Ordering::Greater) => true,
+            (None, core::cmp::Ordering::Less) => false,
+            (None, core::cmp::Ordering::Equal) => self.policy.role == Role::Master,
         };
         if !first || self.facts.not_ready.is_none() {
             self.idle_since = None;
@@ -190,15 +198,15 @@ impl Node {
         let commanded = matches!(evidence, Evidence::Command { .. } | Evidence::RollBack);
         let peer_maintenance = self.peer.beat.as_ref().is_some_and(|beat| beat.maintenance);
         let digest = self.peer.beat.as_ref().map(|beat| beat.digest).or_else(|| self.slot_digest());
-        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest);
+        let digests_differ = digest.is_some_and(|digest| digest != self.policy.digest) && !planted(Bug::DigestIgnored);
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),
             (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
             (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
-            (automatic && self.locked(), Rule::WithheldHoldDown),
-            (!self.is_ready(), Rule::WithheldNotReady),
+            (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),
+            (!self.is_ready() && !planted(Bug::DemandsUnready), Rule::WithheldNotReady),
             (!commanded && now < self.refused_until, Rule::WithheldRefused),
             (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
             (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),

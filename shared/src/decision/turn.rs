@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::Duty;
+use super::planted::{Bug, planted};
 use super::policy::Policy;
 use super::record::{Proof, StopCause};
 use super::rule::Rule;
@@ -90,6 +91,7 @@ impl Node {
 
     /// A durable write ended. Those that gate nothing only matter when they fail.
     pub(super) fn persisted(&mut self, now: Millis, operation: OperationId, durable: bool, out: &mut Vec<Action>) {
+        let durable = durable || planted(Bug::LostWriteCounts);
         if !durable {
             self.page(
                 PageKind::State,
@@ -233,7 +235,7 @@ impl Node {
         if !matches!(beat.duty, Duty::Active | Duty::Starting) || beat.owned == epoch {
             return;
         }
-        let (theirs, higher) = (beat.owned, beat.owned > epoch);
+        let (theirs, higher) = (beat.owned, beat.owned > epoch && !planted(Bug::HigherEpochIgnored));
         // A beat that left before the peer stopped may still be under way for a while.
         let may_be_late = now.since(self.entered) < self.policy.suspect_after_ms;
         if !higher && (may_be_late || self.told.contains(&PageKind::TwoActives)) {

@@ -85,7 +85,7 @@ fn open(config: &Config, settings: &config::Arbiter, role: Role, boot: BootId) -
                 attempt_limit: limit,
             };
             crate::arbiter::Etcd::new(&settings, &config.name, role, boot)
-                .map(|etcd| Arbiter::Etcd(Box::new(etcd)))
+                .map(Arbiter::Etcd)
                 .map_err(|error| crate::telemetry::chain(&error))
         }
         #[cfg(not(feature = "etcd"))]

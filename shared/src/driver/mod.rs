@@ -7,10 +7,12 @@ mod entries;
 mod guarding;
 mod operator;
 mod perform;
+mod policy;
 mod readiness;
 mod references;
 mod reload;
 mod report;
+mod restarts;
 mod service;
 mod setup;
 mod signals;
@@ -53,6 +55,13 @@ pub(crate) enum Input {
     Core(Event),
     /// A round of a check.
     Check(check::Report),
+    /// A local restart of a resource ended.
+    Restarted {
+        /// The check that had found the resource failed.
+        check: String,
+        /// `Err`: why it failed.
+        result: Result<(), String>,
+    },
     /// The main process of this name died.
     ProcessDied(String),
     /// The balancer's reconciler.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Input;
+use super::policy::{self, Situation};
 use crate::config::{Config, Loaded, Postcondition};
 use crate::decision::{Epoch, Event, Presence, Role};
 use crate::script::{Environment, Operation};
@@ -28,14 +29,20 @@ pub(super) async fn watch(
     role: Role,
     state_dir: PathBuf,
     idle: Arc<AtomicBool>,
+    mut situation: watch::Receiver<Situation>,
     inputs: mpsc::Sender<Input>,
 ) {
+    let mut policy = policy::Asker::new(loaded.clone(), role);
     let mut runs_here = None;
     let mut rounds = 0_u32;
     let mut interval = tokio::time::interval(EVERY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        interval.tick().await;
+        // A policy may answer otherwise as soon as the pair is another one.
+        tokio::select! {
+            _ = interval.tick() => {}
+            Ok(()) = situation.changed() => {}
+        }
         let (asked, folder) = (loaded.clone(), state_dir.clone());
         // Paths on a hanging store would hold up the loop, so a thread looks and may be left behind.
         let look = tokio::task::spawn_blocking(move || reasons(&asked.config, &folder));
@@ -59,6 +66,8 @@ pub(super) async fn watch(
             }
         };
         reasons.extend(runs_here.clone());
+        let now = *situation.borrow_and_update();
+        reasons.extend(policy.ask(now, &inputs).await);
         if inputs.send(Input::Core(Event::Readiness(reasons))).await.is_err() {
             return;
         }

@@ -7,14 +7,15 @@ use tokio::sync::mpsc;
 
 use super::disk::Disk;
 use super::steps::{self, Interrupted, Left, interrupted_at};
-use super::{Input, Settings};
+use super::{Input, Settings, entries};
 use crate::check::{Record, Vantage};
-use crate::config::Loaded;
-use crate::decision::{BootId, Epoch, Event, OperationId, Role, StartOutcome};
+use crate::config::{Loaded, Probe, Service};
+use crate::decision::{BootId, Epoch, Event, OperationId, Presence, Role, StartOutcome};
 use crate::journal::Entry;
+use crate::script::kind::Action;
 use crate::script::{
-    Cancel, CancelHandle, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, StepEvent,
-    cancel, cgroup, run_list,
+    Cancel, CancelHandle, Direction, Environment, ListEnd, ListLock, ListRun, OnStepFailure, Operation, Position,
+    Script, StepEvent, cancel, cgroup, look_at_group, run_list,
 };
 use crate::stop::{self, StopContext, StopRun};
 
@@ -66,8 +67,9 @@ impl ServiceWork {
     pub(super) fn look(&self, operation: OperationId) {
         let (loaded, inputs) = (self.loaded.clone(), self.inputs.clone());
         let context = self.context(self.environment(Epoch(0), Direction::Stop, "a look"));
+        let disk = self.disk.clone();
         tokio::spawn(async move {
-            let presence = stop::look(&loaded.config.service, &context).await;
+            let presence = look(&loaded.config.service, &context, &disk).await;
             report(&inputs, Event::Looked { operation, presence }).await;
         });
     }
@@ -110,6 +112,39 @@ impl ServiceWork {
                 left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone());
             }
             report(&inputs, Event::StartDone { operation, outcome }).await;
+        });
+    }
+
+    /// Restarts a resource here, because its check failed. A stop ends it; one at a time.
+    pub(super) fn restart(&mut self, check: String, script: &Script, epoch: Epoch) {
+        let cancelled = self.supersede();
+        let config = &self.loaded.config;
+        let reason = format!("check {check} failed");
+        let run = ListRun {
+            stages: vec![vec![script.to(Action::Restart)]],
+            position: Position::first(),
+            // What a daemon that died in a restart left running of it is ended, like any other interrupted step.
+            resumed: true,
+            direction: Direction::Restart,
+            on_step_failure: OnStepFailure::EndList,
+            environment: self.environment(epoch, Direction::Restart, &reason),
+            directory: config.service.directory.clone(),
+            log_file: self.log.clone(),
+            kill_after: config.timing.kill_after,
+            cgroup: config.service.cgroup.as_deref().and_then(|name| cgroup::folder(name).ok()),
+            lock: self.lock.clone(),
+            events: self.recorder(Direction::Restart, epoch),
+        };
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let result = match run_list(run, cancelled).await.end {
+                ListEnd::Completed => Ok(()),
+                ListEnd::Failed(failure) => Err(failure.reason),
+                ListEnd::NotBegun { reason, .. } => Err(reason),
+                ListEnd::Cancelled { .. } => Err("it was cancelled".to_owned()),
+            };
+            // The loop is gone: the next one asks the resource itself.
+            let _ = inputs.send(Input::Restarted { check, result }).await;
         });
     }
 
@@ -168,7 +203,7 @@ impl ServiceWork {
 
     fn environment(&self, epoch: Epoch, direction: Direction, reason: &str) -> Environment {
         let operation = match direction {
-            Direction::Start => Operation::start_of(self.role),
+            Direction::Start | Direction::Restart => Operation::start_of(self.role),
             Direction::Stop => Operation::stop_of(self.role),
         };
         Environment::of(&self.loaded, self.role, operation, epoch, reason)
@@ -184,13 +219,27 @@ impl ServiceWork {
     }
 }
 
+/// The post-conditions are looked at first; where they show nothing, the resources are asked themselves.
+async fn look(service: &Service, context: &StopContext, disk: &Disk) -> Presence {
+    let presence = stop::look(service, context).await;
+    if presence != Presence::NothingRuns {
+        return presence;
+    }
+    let Some(group) = look_at_group(&service.resources, &context.environment, &service.directory).await else {
+        return presence;
+    };
+    let state = group.state.map_or("not to be told".to_owned(), |state| state.to_string());
+    disk.note(entries::entry("service", &format!("resource group: {state}"), &[("found", group.found.clone().into())]));
+    group.presence()
+}
+
 /// The start counts only when the local checks pass: scripts that exit 0 are no service yet.
 async fn verify_start(loaded: &Loaded, role: Role, cancel: &Cancel) -> StartOutcome {
     let config = &loaded.config;
     let target = config.host(role).service_address;
     let until = tokio::time::Instant::now() + config.timing.start_verify;
     let asker = super::watch::asker(loaded, role);
-    for one in &config.checks {
+    for one in config.checks.iter().filter(|check| !is_delayed(&check.probe)) {
         loop {
             let failure = match asker.round(one, Vantage::Local, target, &mut Record::brief()).await {
                 Ok(_) => break,
@@ -206,6 +255,11 @@ async fn verify_start(loaded: &Loaded, role: Role, cancel: &Cancel) -> StartOutc
         }
     }
     StartOutcome::Started
+}
+
+/// It is to be asked only some time after a start, so it says nothing about the start itself.
+fn is_delayed(probe: &Probe) -> bool {
+    matches!(probe, Probe::Resource(resource) if !resource.start_delay.is_zero())
 }
 
 /// Whether the control group holds the service, now that it answers: only then is its emptiness evidence later. A look

@@ -44,6 +44,7 @@ pub(crate) enum StepProgress {
 pub(crate) const fn word(direction: Direction) -> &'static str {
     match direction {
         Direction::Start => "start",
+        Direction::Restart => "restart",
         Direction::Stop => "stop",
     }
 }

@@ -284,6 +284,11 @@ impl Driver {
                     self.step(now, event);
                 }
             }
+            Input::Restarted { check, result } => {
+                for event in self.watch.restarted(now, &check, result, &self.disk) {
+                    self.step(now, event);
+                }
+            }
             Input::ProcessDied(name) => {
                 for event in self.watch.process_died(now, &name, &self.disk) {
                     self.step(now, event);
@@ -404,6 +409,9 @@ impl Driver {
         events.extend(self.watch.timer(now, &self.disk));
         for event in events {
             self.step(now, event);
+        }
+        if let Some((check, script)) = self.watch.restart_due() {
+            self.service.restart(check, &script, self.node.record().highest);
         }
     }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::disk::Disk;
+use super::policy::Situation;
+use super::restarts::Restarts;
 use super::{Input, Settings, entries, readiness, references, witness};
 use crate::balancer::{Driver as BalancerDriver, Reconciler};
 use crate::check::{
@@ -17,9 +19,9 @@ use crate::check::{
 };
 use crate::clock;
 use crate::config::Loaded;
-use crate::decision::{Duty, Epoch, Event, Millis, Node, Role, State, TallyAction, Verdict};
+use crate::decision::{Duty, Epoch, Event, Millis, Node, Role, State, Symptom, TallyAction, Verdict};
 use crate::provision::load_secret;
-use crate::script::{Environment, Operation};
+use crate::script::{Environment, Operation, Script};
 use crate::status::CheckStatus;
 use crate::telemetry::chain;
 
@@ -38,6 +40,8 @@ pub(super) struct Watch {
     tense: Arc<AtomicBool>,
     /// Nothing of the service should be running here.
     idle: Arc<AtomicBool>,
+    /// What a failover policy is told.
+    situation: watch::Sender<Situation>,
     lookouts: Vec<JoinHandle<()>>,
     state_dir: std::path::PathBuf,
 }
@@ -48,6 +52,7 @@ struct Lookout {
     tallies: Tallies,
     vantages: Vec<Vantage>,
     told: BTreeMap<Vantage, Verdict>,
+    restarts: Restarts,
     _tasks: JoinSet<()>,
 }
 
@@ -61,6 +66,7 @@ impl Watch {
             remote: None,
             tense: Arc::default(),
             idle: Arc::default(),
+            situation: watch::Sender::default(),
             lookouts: Vec::new(),
             state_dir: settings.state_dir.clone(),
         };
@@ -74,7 +80,14 @@ impl Watch {
         }
         let config = Arc::new(loaded.config.clone());
         let (idle, inputs) = (self.idle.clone(), self.inputs.clone());
-        let ready = readiness::watch(loaded.clone(), self.role, self.state_dir.clone(), idle, inputs);
+        let ready = readiness::watch(
+            loaded.clone(),
+            self.role,
+            self.state_dir.clone(),
+            idle,
+            self.situation.subscribe(),
+            inputs,
+        );
         let known = references::watch(config, self.role, self.tense.clone(), self.inputs.clone());
         self.lookouts.extend([tokio::spawn(ready), tokio::spawn(known)]);
     }
@@ -92,6 +105,10 @@ impl Watch {
         self.tense.store(silent, Ordering::Relaxed);
         self.idle.store(matches!(node.state(), State::Standby | State::Suspect { .. }), Ordering::Relaxed);
         let active = matches!(node.state(), State::Active { .. });
+        let peer_is_active = !silent && beat.is_some_and(|beat| beat.duty == Duty::Active);
+        let owner = active.then_some(self.role).or(peer_is_active.then_some(self.role.peer()));
+        let now_is = Situation { owner, peer_heard: !silent && beat.is_some() };
+        self.situation.send_if_modified(|before| std::mem::replace(before, now_is) != now_is);
         match (active, self.local.is_some()) {
             (true, false) => self.local = Some(self.lookout(now, loaded, true)),
             (false, true) => {
@@ -99,6 +116,9 @@ impl Watch {
                 events.push(Event::LocalVerdict(Verdict::Unknown));
             }
             (true, true) | (false, false) => {}
+        }
+        if let Some(local) = &mut self.local {
+            local.restarts.paused = node.record().maintenance;
         }
         let there = !active && beat.is_some_and(|beat| beat.duty == Duty::Active);
         match (there, self.remote.is_some()) {
@@ -138,7 +158,8 @@ impl Watch {
         }
         let clock: Clock = Arc::new(clock::now);
         let checks = Checks::start(scheduled, &asker(loaded, self.role), &clock, &reports);
-        Lookout { checks, tallies, vantages, told: BTreeMap::new(), _tasks: tasks }
+        let restarts = Restarts::of(config);
+        Lookout { checks, tallies, vantages, told: BTreeMap::new(), restarts, _tasks: tasks }
     }
 
     /// Takes a round in; the events say which combined verdicts changed.
@@ -149,7 +170,7 @@ impl Watch {
         };
         if let Some(lookout) = lookout {
             let changes = lookout.tallies.report(now, report);
-            lookout.take(changes, disk);
+            lookout.take(now, changes, disk);
         }
         self.verdicts()
     }
@@ -160,7 +181,7 @@ impl Watch {
         tracing::warn!(process = name, "the service's process died");
         disk.note(entries::entry("check", &format!("process {name} died"), &[]));
         let changes = lookout.tallies.process_died(now);
-        lookout.take(changes, disk);
+        lookout.take(now, changes, disk);
         self.verdicts()
     }
 
@@ -168,7 +189,37 @@ impl Watch {
     pub(super) fn timer(&mut self, now: Millis, disk: &Disk) -> Vec<Event> {
         for lookout in [&mut self.local, &mut self.remote].into_iter().flatten() {
             let changes = lookout.tallies.timer(now);
-            lookout.take(changes, disk);
+            lookout.take(now, changes, disk);
+        }
+        self.verdicts()
+    }
+
+    /// The resource that is to be restarted on this host now, and the check that found it failed.
+    pub(super) fn restart_due(&mut self) -> Option<(String, Script)> {
+        self.local.as_mut()?.restarts.begin()
+    }
+
+    /// A restart ended: the check begins anew, or its failure counts now.
+    pub(super) fn restarted(
+        &mut self,
+        now: Millis,
+        check: &str,
+        result: Result<(), String>,
+        disk: &Disk,
+    ) -> Vec<Event> {
+        let Some(lookout) = &mut self.local else { return Vec::new() };
+        let Some(start_delay) = lookout.restarts.ended(check) else { return Vec::new() };
+        match result {
+            Ok(()) => {
+                disk.note(entries::entry("check", &format!("check {check}: the resource was restarted here"), &[]));
+                lookout.tallies.begin_anew(check, now.after(start_delay));
+                lookout.checks.check_now(check, Vantage::Local);
+            }
+            Err(why) => {
+                let text = format!("check {check}: the restart failed, so the failure counts: {why}");
+                tracing::warn!("{text}");
+                disk.note(entries::entry("check", &text, &[]));
+            }
         }
         self.verdicts()
     }
@@ -177,7 +228,9 @@ impl Watch {
         let mut events = Vec::new();
         for lookout in [&mut self.local, &mut self.remote].into_iter().flatten() {
             for vantage in &lookout.vantages {
-                let verdict = lookout.tallies.combined(*vantage).verdict;
+                let held = |check: &str| lookout.restarts.holds(check);
+                let Some(combined) = lookout.tallies.combined_without(*vantage, held) else { continue };
+                let verdict = combined.verdict;
                 if lookout.told.insert(*vantage, verdict) == Some(verdict) {
                     continue;
                 }
@@ -233,14 +286,22 @@ impl Watch {
 
 impl Lookout {
     /// Carries out what the tallies ask for, and writes down what they found.
-    fn take(&mut self, changes: Vec<Change>, disk: &Disk) {
+    fn take(&mut self, now: Millis, changes: Vec<Change>, disk: &Disk) {
         for Change { check, vantage, action } in changes {
             let text = match action {
                 TallyAction::CheckNow => {
                     self.checks.check_now(&check, vantage);
                     continue;
                 }
-                TallyAction::Verdict(verdict) => format!("check {check} ({vantage}): {verdict}"),
+                TallyAction::Verdict(verdict) => {
+                    let claimed = (vantage == Vantage::Local && is_restartable(verdict))
+                        .then(|| self.restarts.claim(now, &check))
+                        .flatten();
+                    let first = claimed.map_or(String::new(), |(number, of)| {
+                        format!("; the resource is restarted here first, {number} of {of}")
+                    });
+                    format!("check {check} ({vantage}): {verdict}{first}")
+                }
                 TallyAction::Restarted { after } => {
                     format!(
                         "check {check}: the service came back within restart_grace, after {after}; nothing is moved"
@@ -251,6 +312,11 @@ impl Lookout {
             disk.note(entries::entry("check", &text, &[]));
         }
     }
+}
+
+/// A failure that a restart may mend: not that of a check which could not be asked.
+fn is_restartable(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Failed(symptom) if !matches!(symptom, Symptom::Stale | Symptom::LoginRefused))
 }
 
 /// Who holds the rounds of this configuration.

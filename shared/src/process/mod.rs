@@ -10,7 +10,8 @@ mod table;
 pub use aside::aside;
 pub use socket::{Listener, listeners, owners_of_sockets};
 pub use table::{
-    Process, ProcessGroup, ProcessId, holders_of_path, in_group, list, look, named, protected, with_environment,
+    Process, ProcessGroup, ProcessId, holders_of_path, in_group, list, look, named, protected, started_as,
+    with_environment,
 };
 
 use std::io;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The kernel keeps 15 bytes of a process name.
 const NAME_BYTES_MAX: usize = 15;
+/// A command line is compared no further than this.
+const COMMAND_LINE_BYTES_MAX: u64 = 64 * 1024;
 /// An environment larger than this is not read on.
 const ENVIRONMENT_BYTES_MAX: u64 = 256 * 1024;
 
@@ -99,6 +101,50 @@ pub fn named(name: &str) -> io::Result<Vec<Process>> {
     let pass = || Ok::<_, io::Error>(list()?.into_iter().filter(|process| process.is_named(name)).collect::<Vec<_>>());
     let first = pass()?;
     if first.is_empty() { pass() } else { Ok(first) }
+}
+
+/// Every live process that was started by this command line: the name of its program (or, with a slash, the whole path),
+/// then these arguments and perhaps more. Of a script that its interpreter runs, the script counts. Processes whose
+/// command line may not be read are left out.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn started_as(wanted: &[String]) -> io::Result<Vec<Process>> {
+    let mut found = list()?;
+    found.retain(|process| {
+        let mut line = Vec::new();
+        File::open(format!("/proc/{}/cmdline", process.id.pid))
+            .and_then(|file| file.take(COMMAND_LINE_BYTES_MAX).read_to_end(&mut line))
+            .is_ok_and(|_| {
+                let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+                is_started_as(&process.name, &words, wanted)
+            })
+    });
+    Ok(found)
+}
+
+/// `words` ends with an empty one, because each argument ends with a NUL.
+fn is_started_as(name: &str, words: &[&[u8]], wanted: &[String]) -> bool {
+    let Some((program, arguments)) = wanted.split_first() else { return false };
+    let is_program = |word: &[u8]| match program.contains('/') {
+        true => word == program.as_bytes(),
+        false => word.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes()),
+    };
+    let goes_on = |rest: &[&[u8]]| {
+        rest.len() >= arguments.len() && rest.iter().zip(arguments).all(|(word, wanted)| *word == wanted.as_bytes())
+    };
+    match words {
+        [first, rest @ ..] if is_program(first) && goes_on(rest) => true,
+        // `/bin/sh /usr/bin/web`: the kernel calls the process by the script's name, so `vi /usr/bin/web` is another.
+        [_, script, rest @ ..] => is_program(script) && goes_on(rest) && is_kept_name(name, script),
+        _ => false,
+    }
+}
+
+/// The kernel keeps this name for a program of this path.
+fn is_kept_name(name: &str, path: &[u8]) -> bool {
+    let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.as_bytes() == file.get(..NAME_BYTES_MAX).unwrap_or(file)
 }
 
 /// What is left of a process group. Empty also when the group's number belongs to a stranger by now.

@@ -92,3 +92,38 @@ async fn a_question_that_hangs_is_given_up_and_others_are_still_answered() {
     assert_eq!(aside(Duration::from_secs(5), || 7).await, Some(7));
     release.send(()).unwrap();
 }
+
+#[test]
+fn a_process_is_told_by_its_name_and_its_arguments() {
+    let (_child, id) = sleeper();
+    let found = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        started_as(&words).unwrap().iter().any(|process| process.id == id)
+    };
+    assert!(found(&["sleep"]) && found(&["sleep", "60"]));
+    assert!(!found(&["sleep", "61"]) && !found(&["sleep", "60", "60"]) && !found(&["leep"]) && !found(&["60"]));
+    assert!(!found(&["/opt/sleep"]) && !found(&[]));
+}
+
+#[test]
+fn a_script_is_told_by_its_own_name_and_not_by_its_interpreters() {
+    let folder = tempfile::tempdir().unwrap();
+    // Longer than the 15 bytes that the kernel keeps of it.
+    let script = folder.path().join("a-web-server-of-ours");
+    std::fs::write(&script, "#!/bin/sh\nread -r line\n").unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "chmod +x \"$0\" && exec \"$0\" -f conf"]).arg(&script).stdin(std::process::Stdio::piped());
+    let child = Ended(command.spawn().unwrap());
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let found = |wanted: &[&str]| {
+        let pid = i32::try_from(child.0.id()).unwrap();
+        started_as(&words(wanted)).unwrap().iter().any(|process| process.id.pid == pid)
+    };
+    let limit = Instant::now() + Duration::from_secs(5);
+    while !found(&["a-web-server-of-ours", "-f", "conf"]) {
+        assert!(Instant::now() < limit, "the script is not found");
+        std::thread::yield_now();
+    }
+    assert!(found(&[script.to_str().unwrap()]));
+    assert!(!found(&["a-web-server-of-ours", "-g"]) && !found(&["conf"]));
+}

@@ -94,7 +94,7 @@ impl Attempt<'_> {
         };
         match (confirmed, list.direction) {
             (true, _) => Ok(()),
-            (false, Direction::Start) => Err(ListEnd::NotBegun {
+            (false, Direction::Start | Direction::Restart) => Err(ListEnd::NotBegun {
                 step: index,
                 reason: "its journal entry could not be made durable, and a start needs that: see the disk that holds \
                          the journal"

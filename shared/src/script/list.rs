@@ -27,6 +27,8 @@ use crate::process::ProcessGroup;
 pub enum Direction {
     /// Starts the service: gated by the journal, inside the control group.
     Start,
+    /// Starts a part of it again while it runs: as a start.
+    Restart,
     /// Stops it: the journal is asked, but cannot hold it up.
     Stop,
 }
@@ -77,7 +79,7 @@ pub struct ListRun {
     pub position: Position,
     /// The daemon died while this list ran: what still runs of the interrupted steps is ended first.
     pub resumed: bool,
-    /// Start or stop.
+    /// Start, restart or stop.
     pub direction: Direction,
     /// What follows a failed step.
     pub on_step_failure: OnStepFailure,
@@ -177,7 +179,7 @@ impl ListRun {
             && let Err((step, reason)) = self.end_interrupted_steps().await
         {
             match self.direction {
-                Direction::Start => return ListOutcome::new(ListEnd::NotBegun { step, reason }),
+                Direction::Start | Direction::Restart => return ListOutcome::new(ListEnd::NotBegun { step, reason }),
                 Direction::Stop => self.note(reason).await,
             }
         }
@@ -245,7 +247,7 @@ impl ListRun {
     }
 
     async fn usable_cgroup(&self) -> Option<&Path> {
-        let folder = self.cgroup.as_deref().filter(|_| self.direction == Direction::Start)?;
+        let folder = self.cgroup.as_deref().filter(|_| self.direction != Direction::Stop)?;
         match cgroup::make(folder) {
             Ok(()) => Some(folder),
             Err(error) => {

@@ -8,15 +8,18 @@ mod ask;
 mod attempt;
 mod cancel;
 pub mod cgroup;
+mod class;
 mod environment;
 mod event;
 mod exit;
+mod group;
 mod interrupted;
 pub mod kind;
 mod list;
 mod log;
 mod output;
 mod patience;
+mod policy;
 mod prepare;
 pub(crate) mod step;
 mod task;
@@ -24,10 +27,13 @@ mod user;
 
 pub use ask::{Asked, ask};
 pub use cancel::{Cancel, CancelHandle, cancel};
+pub use class::Class;
 pub use environment::{Environment, Operation};
 pub use event::{StepEvent, StepGate};
 pub use exit::StepExit;
+pub use group::{Group, GroupState, look_at_group};
 pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
+pub use policy::{Choice, FailoverPolicy};
 pub use task::{Lists, Script, Stage, Task, limit};
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn of(direction: Direction) -> Patience {
         let at_first = match direction {
-            Direction::Start => START_WAITS_FOR_JOURNAL,
+            Direction::Start | Direction::Restart => START_WAITS_FOR_JOURNAL,
             Direction::Stop => STOP_WAITS_FOR_JOURNAL,
         };
         Patience { at_first, used_up: AtomicBool::new(false) }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::class::Class;
 use super::environment::Operation;
 use super::kind::{Action, AnyKind, Kind, ShellLine};
 use super::user;
@@ -22,6 +23,10 @@ pub struct Script {
     pub limits: BTreeMap<Action, Duration>,
     /// The user that it runs as, if not the daemon's.
     pub run_as: Option<String>,
+    /// Names of resources that must run before it, and must stop after it.
+    pub needs: Vec<String>,
+    /// Its place in the fixed order of Cluster Manager, where that order is used.
+    pub class: Option<Class>,
 }
 
 /// One step: a script and what it is asked.
@@ -75,7 +80,14 @@ impl Task {
     #[must_use]
     pub fn line(action: Action, step: &Step) -> Task {
         let kind = AnyKind::Step(ShellLine::of(action, &step.command));
-        let script = Script { name: step.command.clone(), kind, limits: [(action, step.timeout)].into(), run_as: None };
+        let script = Script {
+            name: step.command.clone(),
+            kind,
+            limits: [(action, step.timeout)].into(),
+            run_as: None,
+            needs: Vec::new(),
+            class: None,
+        };
         Task { script, action }
     }
 

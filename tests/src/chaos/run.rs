@@ -60,10 +60,10 @@ pub fn iterate(arena: &mut Arena, seed: u64, number: u64) -> Result<Outcome> {
     let epoch = course.arena.judge.epoch();
     let mut wrong = Vec::new();
     course.inflict(&plan)?;
-    if plan.until_moved {
-        if let Err(error) = course.wait_moved(epoch) {
-            wrong.push(format!("{error:#}"));
-        }
+    if plan.until_moved
+        && let Err(error) = course.wait_moved(epoch)
+    {
+        wrong.push(format!("{error:#}"));
     }
     course.mend_all()?;
     let healed = Instant::now();

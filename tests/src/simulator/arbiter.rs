@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use failover_shared::decision::{
-    ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Claim, Epoch, Role, Slot, Stamp, View,
+    ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Bug, Claim, Epoch, Role, Slot, Stamp, View, planted,
 };
 
 use super::host::role;
@@ -138,10 +138,14 @@ impl Arbiter {
                 if let Some(rolled_back) = self.rolled_back(host, &self.now_holds) {
                     return Some(rolled_back);
                 }
-                if self.kind == Kind::Compare
+                let looks_first = planted(Bug::ArbiterLooksFirst);
+                if (self.kind == Kind::Compare || looks_first)
                     && let Some(later) = self.later(&self.now_holds, epoch)
                 {
                     return Some(ArbiterReply::Deposed(later));
+                }
+                if looks_first && self.kind == Kind::Storage {
+                    return None;
                 }
                 let sequence = self.next_sequence(host);
                 self.write(now, host, Slot { epoch, sequence, boot, released: false, hold, terms });
@@ -160,7 +164,20 @@ impl Arbiter {
     }
 
     /// The second half of a renewal on shared storage: is there a later claim?
-    pub fn look_for_claim(&mut self, now: u64, epoch: Epoch, read_age_ms: u64) -> ArbiterReply {
+    pub fn look_for_claim(
+        &mut self,
+        now: u64,
+        host: usize,
+        boot: BootId,
+        request: &ArbiterRequest,
+        read_age_ms: u64,
+    ) -> ArbiterReply {
+        let ArbiterRequest::Renew { epoch, hold, terms } = *request else { return ArbiterReply::Renewed };
+        if planted(Bug::ArbiterLooksFirst) {
+            let sequence = self.next_sequence(host);
+            self.write(now, host, Slot { epoch, sequence, boot, released: false, hold, terms });
+            return ArbiterReply::Renewed;
+        }
         match self.later(self.as_of(now.saturating_sub(read_age_ms)), epoch) {
             Some(claim) => ArbiterReply::Deposed(claim),
             None => ArbiterReply::Renewed,
@@ -245,6 +262,12 @@ impl Arbiter {
     /// What it held at that time.
     fn as_of(&self, at: u64) -> &Contents {
         self.before.iter().find(|(ended, _)| *ended > at).map_or(&self.now_holds, |(_, contents)| contents)
+    }
+
+    /// There is a claim above this epoch, seen by the judge and not through any cache.
+    #[must_use]
+    pub fn has_later(&self, epoch: Epoch) -> bool {
+        self.later(&self.now_holds, epoch).is_some()
     }
 
     fn later(&self, contents: &Contents, epoch: Epoch) -> Option<Claim> {

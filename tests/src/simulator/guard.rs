@@ -4,8 +4,8 @@
 //! a daemon that does not stop the service, at T + G it kills the service, at P it pets no more. The watchdog resets the
 //! host at most Wd after the last pet.
 
+use failover_shared::decision::{Bug, StopMeans, StopOutcome, planted};
 use failover_shared::decision::{Epoch, Event, GuardedLease, HeldLease, LeaseTimes, Millis, OperationId, StartOutcome};
-use failover_shared::decision::{StopMeans, StopOutcome};
 
 use super::host::role;
 use super::seen::Sight;
@@ -16,6 +16,8 @@ use super::world::{Item, World};
 pub struct Guard {
     /// What the daemon handed over last: it outlives the daemon and the guardian, in a page of their own.
     pub lease: Option<GuardedLease>,
+    /// The spans of that lease: they do not change while it lasts.
+    pub times: Option<LeaseTimes>,
     /// The last t0, for a lease that is held without a limit meanwhile.
     since: Millis,
     /// The guardian runs.
@@ -32,6 +34,7 @@ impl Default for Guard {
     fn default() -> Guard {
         Guard {
             lease: None,
+            times: None,
             since: Millis(0),
             is_alive: true,
             dog_is_armed: false,
@@ -67,13 +70,17 @@ impl World {
     pub fn guard(&mut self, index: usize, operation: OperationId, lease: GuardedLease) {
         let Some(incarnation) = self.hosts[index].incarnation() else { return };
         self.judge.s7_no_pet_beyond_what_was_validated(&self.hosts[index], lease);
+        let times = self.hosts[index].node().and_then(|node| node.policy().lease);
         let guard = &mut self.hosts[index].guard;
         let result = if guard.is_alive { Ok(()) } else { Err("the guardian does not answer".to_string()) };
         if guard.is_alive {
             match (lease, guard.running()) {
                 // Only an advancing t0 counts inside an epoch.
                 (GuardedLease::Held { epoch, since }, Some((known, before))) if epoch == known && since < before => {}
-                (GuardedLease::Held { since, .. }, _) => {
+                (GuardedLease::Held { epoch, since }, running) => {
+                    if running.is_none_or(|(known, _)| known != epoch) {
+                        guard.times = times;
+                    }
                     guard.lease = Some(lease);
                     guard.since = since;
                     guard.dog_is_armed = true;
@@ -93,7 +100,7 @@ impl World {
     /// Plans the next look at the time.
     fn watch(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        let (Some((_, since)), Some(times)) = (host.guard.running(), self.options.policy.lease) else {
+        let (Some((_, since)), Some(times)) = (host.guard.running(), host.guard.times) else {
             host.guard.is_watching = false;
             return;
         };
@@ -116,7 +123,7 @@ impl World {
     /// The guardian looks at the time.
     pub fn guard_looks(&mut self, index: usize) {
         let host = &self.hosts[index];
-        let (Some((epoch, since)), Some(times)) = (host.guard.running(), self.options.policy.lease) else {
+        let (Some((epoch, since)), Some(times)) = (host.guard.running(), host.guard.times) else {
             self.hosts[index].guard.is_watching = false;
             return;
         };
@@ -125,7 +132,8 @@ impl World {
         if self.hosts[index].guard.is_alive {
             self.guard_acts(index, epoch, &times, elapsed);
         }
-        if elapsed >= times.pet_until_ms() && self.hosts[index].guard.dog_is_armed {
+        let pets = planted(Bug::PetsTooLong);
+        if elapsed >= times.pet_until_ms() && self.hosts[index].guard.dog_is_armed && !pets {
             self.dog_barks(index, &times);
         }
         self.watch(index);

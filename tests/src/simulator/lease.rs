@@ -32,6 +32,8 @@ impl World {
         let host = &self.hosts[index];
         let (Some(incarnation), Some(times)) = (host.incarnation(), self.options.policy.lease) else { return };
         self.judge.s8_fit_to_claim(host, &request);
+        let slow = host.clock.fast_ms(self.now).saturating_sub(host.clock.lag_ms(self.now));
+        self.judge.s4_waited_first(host, Millis(slow), &request);
         let sent = Millis(host.clock.fast_ms(self.now));
         let limit = host.clock.when(sent.after(times.attempt_ms).0, self.now);
         let question = Question { host: index, incarnation, boot: host.boot, operation, request, sent };
@@ -91,7 +93,9 @@ impl World {
         }
         let age = self.random.between(0, arbiter.stale_most_ms());
         let ArbiterRequest::Renew { epoch, .. } = question.request else { return };
-        let reply = arbiter.look_for_claim(self.now, epoch, age);
+        let later = arbiter.stale_most_ms() == 0 && arbiter.has_later(epoch);
+        let reply = arbiter.look_for_claim(self.now, question.host, question.boot, &question.request, age);
+        self.judge.s2_no_later_claim(self.hosts[question.host].role, later, &reply);
         let at = self.now + self.arbiter_span();
         self.plan(at, Item::ArbiterReplies(question, reply));
     }

@@ -115,7 +115,10 @@ impl Options {
             Role::Master => Millis(0),
             Role::Slave => self.policy.fence_delay_ms,
         };
-        Policy { role, digest, fence_delay_ms, ..self.policy.clone() }
+        // Another configuration has a longer lease, so that it matters by whose words a contender waits.
+        let longer = |times: LeaseTimes| LeaseTimes { stop_after_ms: Millis(3_000), ..times };
+        let lease = self.policy.lease.map(|times| if digest == 1 { times } else { longer(times) });
+        Policy { role, digest, fence_delay_ms, lease, ..self.policy.clone() }
     }
 }
 

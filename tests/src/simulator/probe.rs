@@ -1,6 +1,6 @@
 //! What the hosts see of each other: beats with their echoes, and the checks.
 
-use failover_shared::decision::{Beat, Duty, Event, Incarnation, Millis, Symptom, Verdict};
+use failover_shared::decision::{Beat, Bug, Duty, Event, Incarnation, Millis, Symptom, Verdict, planted};
 
 use super::host::role;
 use super::network::Way;
@@ -30,7 +30,9 @@ impl World {
     pub fn beat_arrives(&mut self, to: usize, from: Incarnation, echo: Option<Incarnation>, beat: Beat) {
         let Some(daemon) = &mut self.hosts[to].daemon else { return };
         daemon.echoes = Some(from);
-        if echo == Some(daemon.incarnation) {
+        if echo == Some(daemon.incarnation) || planted(Bug::EchoIgnored) {
+            let incarnation = daemon.incarnation;
+            self.judge.s13_beats_echo(echo == Some(incarnation));
             self.give(to, Event::Beat(beat));
         } else {
             self.judge.saw(Sight::BeatWithoutEcho);

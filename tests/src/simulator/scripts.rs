@@ -1,6 +1,8 @@
 //! Script lists, step by step, and the ladder behind a stop.
 
-use failover_shared::decision::{Epoch, Event, Forced, OperationId, StartOutcome, StopMeans, StopOutcome};
+use failover_shared::decision::{
+    Bug, Epoch, Event, Forced, OperationId, StartOutcome, StopMeans, StopOutcome, planted,
+};
 
 use super::host::role;
 use super::seen::Sight;
@@ -131,7 +133,7 @@ impl World {
         }
         let was_there = service.is_there();
         service.kill();
-        let is_there = service.is_there();
+        let is_there = service.is_there() && !planted(Bug::KillsPidOnly) && !planted(Bug::AcksBeforeUnmount);
         if mood == Mood::Lies {
             self.judge.saw(Sight::StopScriptLied);
         }

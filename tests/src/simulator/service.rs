@@ -1,6 +1,6 @@
 //! The service of one host and the script lists that start and stop it.
 
-use failover_shared::decision::{Epoch, Incarnation, OperationId};
+use failover_shared::decision::{Bug, Epoch, Incarnation, OperationId, planted};
 
 /// What of the service is there.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +88,8 @@ impl Service {
     pub fn kill(&mut self) {
         self.running = None;
         self.hangs = false;
-        self.children = false;
-        self.mounted &= self.stuck;
+        self.children &= planted(Bug::KillsPidOnly);
+        self.mounted &= self.stuck || planted(Bug::AcksBeforeUnmount);
         self.foreign = false;
     }
 

@@ -73,7 +73,7 @@ const AT_MS: u64 = 7_000;
 /// When a story has been told, and healing begins.
 const TOLD_MS: u64 = 16_000;
 /// After the first fault of a pair, the second comes so many positions later.
-const GAPS: [u32; 3] = [1, 3, 8];
+const GAPS: [u32; 2] = [1, 4];
 
 /// A story with faults put into it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -420,6 +420,9 @@ impl World {
         let local = Millis(host.clock.fast_ms(now));
         let Some(daemon) = &mut host.daemon else { return };
         let before = Before::of(&daemon.node);
+        let slow = Millis(local.0.saturating_sub(host.clock.lag_ms(now)));
+        self.judge.hears(&self.hosts[index], local, slow, &event);
+        let Some(daemon) = &mut self.hosts[index].daemon else { return };
         let mut out = std::mem::take(&mut self.actions);
         if Judge::is_stale(before, told) {
             // Time alone may call for a step of its own.
@@ -457,7 +460,7 @@ impl World {
     fn do_all(&mut self, index: usize, actions: &mut Vec<Action>) {
         let incarnation = self.hosts[index].incarnation();
         for action in actions.drain(..) {
-            if !matches!(action, Action::Note(_)) {
+            if self.is_position(index, &action) {
                 self.moment_passes();
                 self.crash_between(index);
             }
@@ -465,6 +468,18 @@ impl World {
                 return self.judge.saw(Sight::CrashBetweenActions);
             }
             self.act(index, action);
+        }
+    }
+
+    /// The unchanging round of renewals and looks is one position like any other moment of calm; each of its steps counts
+    /// while a claim is made.
+    fn is_position(&self, index: usize, action: &Action) -> bool {
+        match action {
+            Action::Note(_) => false,
+            Action::Arbiter { .. } | Action::Guard { .. } => {
+                self.hosts[index].node().is_some_and(|node| node.state().name() == StateName::Claimed)
+            }
+            _ => true,
         }
     }
 

@@ -11,7 +11,7 @@ use super::block;
 use super::folder;
 use super::mount::Mount;
 use super::record::MARKER_FILE;
-use crate::config::{Finding, Severity};
+use crate::config::{Config, Finding, Postcondition, Severity};
 use crate::decision::ArbiterFailure;
 
 /// The options that an NFS mount of a store must have (nfs(5)). The export itself must be `sync` and, for a daemon that
@@ -24,12 +24,17 @@ const LIMIT: Duration = Duration::from_secs(5);
 const TIMEO_MAX: u64 = 10;
 const RETRANS_MAX: u64 = 2;
 
-/// Looks at the store at `path` of the pair called `pair`. `managed` are the mounts that come and go with the service
-/// (`stopped_when: NotMounted(…)`). Takes five seconds at most: a store that does not answer is left alone in a thread.
+/// Looks at the store of a pair at `path`. Takes five seconds at most: a store that does not answer is left alone in a
+/// thread.
 #[must_use]
-pub fn examine(path: &Path, pair: &str, managed: &[PathBuf]) -> Vec<Finding> {
+pub fn examine(path: &Path, config: &Config) -> Vec<Finding> {
+    // They come and go with the service.
+    let managed = config.service.stopped_when.iter().filter_map(|condition| match condition {
+        Postcondition::NotMounted(mount) => Some(mount.clone()),
+        _ => None,
+    });
     let mut findings = match fs::read("/proc/self/mountinfo") {
-        Ok(table) => of_mount(path, managed, &table),
+        Ok(table) => of_mount(path, &managed.collect::<Vec<_>>(), &table),
         Err(error) => {
             let message =
                 format!("what is mounted on {} cannot be told: /proc/self/mountinfo: {error}", path.display());
@@ -37,7 +42,7 @@ pub fn examine(path: &Path, pair: &str, managed: &[PathBuf]) -> Vec<Finding> {
         }
     };
     let (answer, answered) = mpsc::channel();
-    let (folder, name) = (path.to_owned(), pair.to_owned());
+    let (folder, name) = (path.to_owned(), config.name.clone());
     let asked = thread::Builder::new().name("lease-store".to_owned()).spawn(move || {
         // Nobody listens any more: the store was too slow, which was said.
         let _ = answer.send(of_content(&folder, &name));
@@ -207,14 +212,11 @@ mod tests {
     #[test]
     fn the_marker_is_looked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let errors = |pair: &str| {
-            let findings = examine(folder.path(), pair, &[]);
-            findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect::<Vec<_>>()
-        };
-        let found = errors("mail");
-        assert!(found.len() == 1 && found[0].message.contains("failoverctl arbiter-init"), "{found:?}");
+        let missing = of_content(folder.path(), "mail").unwrap();
+        assert_eq!(missing.severity, Severity::Error);
+        assert!(missing.message.contains("failoverctl arbiter-init"), "{missing:?}");
         initialise(folder.path(), "mail").unwrap();
-        assert_eq!(errors("mail"), []);
-        assert!(errors("news")[0].message.contains("\"mail\""));
+        assert!(of_content(folder.path(), "mail").is_none_or(|found| found.severity == Severity::Warning));
+        assert!(of_content(folder.path(), "news").unwrap().message.contains("\"mail\""));
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::duration::show;
 use super::super::fields::Fields;
-use super::super::leaf::{choice, name, number, path, port, socket_address, span, text};
-use super::super::model::{Check, MailProbe, MailTls, Probe, Step};
+use super::super::leaf::{choice, name, number, path, port, socket_address, span, span_from, text};
+use super::super::model::{Check, MailProbe, MailTls, Probe, ResourceProbe, Step};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::suggest::nearest;
@@ -17,6 +17,8 @@ const CHECKS_MAX: usize = 64;
 /// The rounds that a check looks back on fit one word of bits.
 const ROUNDS_MAX: u32 = 32;
 const FAILS_DEFAULT: u32 = 3;
+/// Most local restarts of a resource.
+const RESTARTS_MAX: u32 = 100;
 
 /// `resources`: those of the service, if it could be read.
 pub(super) fn checks(
@@ -53,7 +55,8 @@ fn check(reader: &mut Reader<'_>, node: &Node, path: &str, resources: Option<&[S
         "Imap" => mail(reader, &mut fields, (143, 993)).map(Probe::Imap),
         "Resource" => fields
             .required(reader, "resource", "\"web\"", |reader, node, path| resource(reader, node, path, resources))
-            .map(|script| Probe::Resource(Box::new(script))),
+            .and_then(|script| resource_probe(reader, &mut fields, script))
+            .map(|probe| Probe::Resource(Box::new(probe))),
         _ => fields
             .required(reader, "command", "\"./check_mail.sh\"", text)
             .map(|command| Probe::Command(Step { command, timeout: timeout.unwrap_or(Duration::from_secs(5)) })),
@@ -72,6 +75,20 @@ fn check(reader: &mut Reader<'_>, node: &Node, path: &str, resources: Option<&[S
     fields.finish(reader);
     let (fails, of) = rounds?;
     Some(Check { name: name?, probe: probe?, every: every?, timeout: timeout?, fails, of })
+}
+
+/// What is done when the resource is found failed, and when it is first asked.
+fn resource_probe(reader: &mut Reader<'_>, fields: &mut Fields<'_>, script: Script) -> Read<ResourceProbe> {
+    let restarts = fields.or(reader, "restarts", "0", number(0, RESTARTS_MAX));
+    let start_delay = fields.or(reader, "start_delay", "\"0s\"", span_from(Duration::ZERO));
+    let restarts = restarts?;
+    if restarts > 0 && !script.contract().can(Action::Restart) {
+        let message = format!("the resource {:?} cannot be restarted: its kind knows no such call", script.name);
+        let problem = Problem::at(fields.place("restarts"), message);
+        reader.problem(problem.help("leave `restarts` out: its failure then moves the service"));
+        return None;
+    }
+    Some(ResourceProbe { script, restarts, start_delay: start_delay? })
 }
 
 /// A resource by its name, which can be asked whether it runs.

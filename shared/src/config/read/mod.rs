@@ -8,6 +8,7 @@ mod etcd;
 mod fence;
 mod host;
 mod notify;
+mod order;
 mod pair;
 mod proofs;
 mod rules;

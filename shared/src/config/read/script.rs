@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::super::duration::show;
 use super::super::fields::Fields;
-use super::super::leaf::{name, span, text};
+use super::super::leaf::{choice, name, span, text};
+use super::super::model::OnStopFailure;
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
-use super::super::suggest::nearest;
 use super::super::tree::{Kind, Node};
+use super::order::{asked, by_class, by_needs, order};
 use crate::script::kind::{Action, AnyKind, Place};
-use crate::script::{Lists, Script, Stage};
+use crate::script::{Class, Lists, Script, Stage};
 
 /// Most stages of a list.
 const STAGES_MAX: usize = 1024;
@@ -26,9 +27,27 @@ const ACTIONS: [(Action, &str); 5] = [
     (Action::Exclusive, "exclusive"),
 ];
 
+/// The classes of Cluster Manager, by their words.
+const CLASSES: [(&str, Class); 6] = [
+    ("Device", Class::Device),
+    ("Filesystem", Class::Filesystem),
+    ("Nfs", Class::Nfs),
+    ("Ip", Class::Ip),
+    ("Samba", Class::Samba),
+    ("UserApplication", Class::UserApplication),
+];
+
 pub(super) struct Scripts {
     pub(super) lists: Lists,
     pub(super) resources: Vec<Script>,
+}
+
+impl Scripts {
+    /// What follows a failed stop where nothing is written: a person, if one of the contracts says so.
+    pub(super) fn on_stop_failure(&self) -> OnStopFailure {
+        let mut usual = self.lists.tasks().map(|(_, task)| task.script.contract().on_stop_failure());
+        usual.find(|usual| *usual == OnStopFailure::AskOperator).unwrap_or_default()
+    }
 }
 
 /// `startup_scripts` and `shutdown_scripts`, or `resources` and `order`.
@@ -57,14 +76,18 @@ pub(super) fn scripts(reader: &mut Reader<'_>, service: &mut Fields<'_>, limit: 
             let stages =
                 staged(reader, node, path, |reader, node, path| entry(reader, node, path, Place::Resource, limit))?;
             names_differ(reader, node, &stages)?;
-            Some(stages)
+            by_needs(reader, node, stages)
         },
     );
     service.known("order");
     // Where the resources are wrong, every name in the order would be wrong too.
     let known = stages?;
-    let order = service.or(reader, "order", "Order()", |reader, node, path| order(reader, node, path, &known));
-    Some(Scripts { lists: order?, resources: known.into_iter().flatten().collect() })
+    let lists = if known.iter().flatten().any(|script| script.class.is_some()) {
+        by_class(reader, service, &known)
+    } else {
+        service.or(reader, "order", "Order()", |reader, node, path| order(reader, node, path, &known))
+    };
+    Some(Scripts { lists: lists?, resources: known.into_iter().flatten().collect() })
 }
 
 fn list(action: Action, limit: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str) -> Read<Vec<Stage>> {
@@ -76,7 +99,7 @@ fn list(action: Action, limit: Duration) -> impl Fn(&mut Reader<'_>, &Node, &str
 }
 
 /// A list whose entries are single things, or lists of things for the same time.
-fn staged<T>(
+pub(super) fn staged<T>(
     reader: &mut Reader<'_>,
     node: &Node,
     path: &str,
@@ -109,8 +132,18 @@ fn entry(reader: &mut Reader<'_>, node: &Node, path: &str, place: Place, limit: 
     let name = fields.or_value(reader, "name", default, &shown, name);
     let limits = limits(reader, &mut fields, kind.as_ref(), place, limit);
     let run_as = fields.optional(reader, "run_as", super::super::leaf::name);
+    let needs = match place {
+        Place::Resource => fields.or(reader, "needs", "[]", |reader, node, path| {
+            reader.list(node, path, (0, STAGES_MAX), super::super::leaf::name)
+        }),
+        Place::List(_) => Some(Vec::new()),
+    };
+    let class = match place {
+        Place::Resource => fields.optional(reader, "class", choice(&CLASSES)),
+        Place::List(_) => Some(None),
+    };
     fields.finish(reader);
-    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as? })
+    Some(Script { name: name?, kind: kind?, limits: limits?, run_as: run_as?, needs: needs?, class: class? })
 }
 
 /// `timeout: "60s"` for everything that it is asked, or `timeout: (start: "60s", monitor: "10s")`. What is not written is
@@ -173,56 +206,4 @@ fn names_differ(reader: &mut Reader<'_>, node: &Node, stages: &[Vec<Script>]) ->
         seen.push(&script.name);
     }
     Some(())
-}
-
-/// The order of the resources for each of the four operations. A start goes by the file, a stop by the reverse of the
-/// start on the same host.
-fn order(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]) -> Read<Lists> {
-    let mut order = reader.fields(node, path, "Order")?;
-    let read = |reader: &mut Reader<'_>, node: &Node, path: &str| named(reader, node, path, known);
-    let written = known.to_vec();
-    let takeback = order.or_value(reader, "takeback", Some(written.clone()), "the order of `resources`", read)?;
-    let takeover = order.or_value(reader, "takeover", Some(written), "the order of `resources`", read)?;
-    let reverse = |stages: &[Vec<Script>]| Some(stages.iter().rev().cloned().collect::<Vec<_>>());
-    let giveaway = order.or_value(reader, "giveaway", reverse(&takeback), "the reverse of `takeback`", read)?;
-    let giveback = order.or_value(reader, "giveback", reverse(&takeover), "the reverse of `takeover`", read)?;
-    order.finish(reader);
-    Some(Lists {
-        takeback: asked(&takeback, Action::Start),
-        takeover: asked(&takeover, Action::Start),
-        giveaway: asked(&giveaway, Action::Stop),
-        giveback: asked(&giveback, Action::Stop),
-    })
-}
-
-/// Every resource by its name, once.
-fn named(reader: &mut Reader<'_>, node: &Node, path: &str, known: &[Vec<Script>]) -> Read<Vec<Vec<Script>>> {
-    let find = |reader: &mut Reader<'_>, node: &Node, path: &str| {
-        let wanted = text(reader, node, path)?;
-        let found = known.iter().flatten().find(|script| script.name == wanted);
-        if found.is_none() {
-            let problem = Problem::at(node.span.clone(), format!("no resource has the name {wanted:?}"));
-            let near = nearest(&wanted, known.iter().flatten().map(|script| script.name.as_str()));
-            reader.problem(match near {
-                Some(near) => problem.help(format!("did you mean {near:?}?")),
-                None => problem.help("write the names of the resources"),
-            });
-        }
-        found.cloned()
-    };
-    let stages = staged(reader, node, path, find)?;
-    for script in known.iter().flatten() {
-        let times = stages.iter().flatten().filter(|one| one.name == script.name).count();
-        if times != 1 {
-            let times = if times == 0 { "not at all".to_owned() } else { format!("{times} times") };
-            let problem = Problem::at(node.span.clone(), format!("the resource {:?} stands here {times}", script.name));
-            reader.problem(problem.help("an order names every resource once"));
-            return None;
-        }
-    }
-    Some(stages)
-}
-
-fn asked(stages: &[Vec<Script>], action: Action) -> Vec<Stage> {
-    stages.iter().map(|stage| stage.iter().map(|script| script.to(action)).collect()).collect()
 }

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::duration::show;
-use super::super::leaf::{absolute_path, choice, path, port, span, text};
+use super::super::leaf::{absolute_path, choice, name, path, port, span, text};
 use super::super::model::{OnStopFailure, Postcondition, Service, Step, Timing};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::tree::{Kind, Node};
 use super::script::{Scripts, scripts};
+use crate::script::FailoverPolicy;
 
 /// Most post-conditions of a stop, and most watched process names.
 const CONDITIONS_MAX: usize = 64;
+/// Most words for a failover policy script.
+const ATTRIBUTES_MAX: usize = 32;
 
 /// Limits of steps that do not bring their own.
 #[derive(Clone, Copy)]
@@ -43,15 +46,18 @@ pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits:
     let shown = format!("{:?}", base.display().to_string());
     let directory = service.or_value(reader, "directory", Some(base), &shown, path);
     let cgroup = service.optional(reader, "cgroup", control_group);
-    let on_stop_failure = service.or(
+    let usual = scripts.as_ref().map_or(OnStopFailure::Force, Scripts::on_stop_failure);
+    let on_stop_failure = service.or_value(
         reader,
         "on_stop_failure",
-        "Force",
+        Some(usual),
+        &format!("{usual:?}"),
         choice(&[("Force", OnStopFailure::Force), ("AskOperator", OnStopFailure::AskOperator)]),
     );
     let watch_processes = service.or(reader, "watch_processes", "[]", |reader, node, path| {
         reader.list(node, path, (0, CONDITIONS_MAX), process_name)
     });
+    let failover_policy = service.optional(reader, "failover_policy", failover_policy);
     service.finish(reader);
     let Scripts { lists, resources } = scripts?;
     Some(Service {
@@ -62,7 +68,28 @@ pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits:
         cgroup: cgroup?,
         on_stop_failure: on_stop_failure?,
         watch_processes: watch_processes?,
+        failover_policy: failover_policy?,
     })
+}
+
+fn failover_policy(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<FailoverPolicy> {
+    let mut policy = reader.fields(node, path, "FailoverPolicy")?;
+    let example = "\"/usr/lib/failsafe/policies/ordered\"";
+    let script = policy.required(reader, "script", example, super::super::leaf::path);
+    let attributes = policy.or(reader, "attributes", "[\"Controlled_Failback\"]", |reader, node, path| {
+        reader.list(node, path, (0, ATTRIBUTES_MAX), |reader, node, path| {
+            let attribute = name(reader, node, path)?;
+            if attribute != "Auto_Failback" {
+                return Some(attribute);
+            }
+            let problem = Problem::at(node.span.clone(), "a fail-back is always a person's command here");
+            reader.problem(problem.help("write \"Controlled_Failback\""));
+            None
+        })
+    });
+    let timeout = policy.or(reader, "timeout", "\"5s\"", span);
+    policy.finish(reader);
+    Some(FailoverPolicy { script: script?, attributes: attributes?, timeout: timeout? })
 }
 
 /// A command line, or `Step(command: …, timeout: …)`.

@@ -99,6 +99,11 @@ fn a_wrong_script_is_refused_with_what_to_write() {
         ("[\"store\", \"run\"", "[\"store\", \"store\", \"run\"", "stands here 2 times"),
         ("resource: \"b\"", "resource: \"c\"", "no resource has the name \"c\""),
         ("resource: \"b\"", "resource: \"a\"", "cannot be asked whether it runs"),
+        ("stop: \"./unmount.sh\"", "stop: \"./unmount.sh\", needs: [\"bb\"]", "did you mean \"b\"?"),
+        ("stop: \"./unmount.sh\"", "stop: \"./unmount.sh\", needs: [\"store\"]", "wait for each other: store"),
+        ("stop: \"./unmount.sh\"", "stop: \"./unmount.sh\", needs: [\"run\"]", "starts \"store\" before \"run\""),
+        ("resource: \"b\"", "resource: \"b\", restarts: 1", "cannot be restarted"),
+        ("run_as: None", "class: Filesystem", "other resources have a class, and \"a\" has none"),
         ("order: Order(", "startup_scripts: [\"./a\"], order: Order(", "`startup_scripts` stands beside `resources`"),
         ("order: Order(", "order: Order(takeovers: [], ", "`Order` knows no key `takeovers`"),
     ] {

@@ -77,6 +77,20 @@ fn the_owner_of_the_highest_epoch_starts_whatever_its_role() {
 }
 
 #[test]
+fn a_failover_policy_names_the_host_that_starts_first() {
+    let mut slave = Story::boots(policy(Role::Slave), None);
+    slave.tell(Event::Preferred(Some(Role::Slave))).tell(Event::Readiness(vec![])).looked(Presence::NothingRuns);
+    slave.hears(Duty::Standby, 0, 0).pass_heard(1_500);
+    assert_eq!(slave.state(), StateName::Requesting);
+
+    let record = remembered(EARLIER, Phase::Active { epoch: Epoch(2) }, 2);
+    let mut master = Story::boots(policy(Role::Master), Some(record));
+    master.tell(Event::Preferred(Some(Role::Slave))).tell(Event::Readiness(vec![])).looked(Presence::NothingRuns);
+    master.hears(Duty::Standby, 2, 1).pass_heard(30_000);
+    assert_eq!((master.state(), master.demands()), (StateName::Standby, 0));
+}
+
+#[test]
 fn a_master_that_reboots_answers_the_waiting_demand_that_it_has_rebooted() {
     let record = remembered(EARLIER, Phase::Active { epoch: Epoch(1) }, 1);
     let mut story = Story::boots(policy(Role::Master), Some(record));

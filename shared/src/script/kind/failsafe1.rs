@@ -123,7 +123,7 @@ pub fn checksum(digest: u64) -> String {
 }
 
 /// `{"name": "value", "block": {…}}`.
-fn block(reader: &mut Reader<'_>, node: &Node, path: &str, depth: usize) -> Read<Block> {
+pub(super) fn block(reader: &mut Reader<'_>, node: &Node, path: &str, depth: usize) -> Read<Block> {
     let RonKind::Map(pairs) = &node.kind else {
         return reader.wrong_kind(node, "a map in braces", "`{\"1\": {\"parameter\": \"value\"}}`");
     };

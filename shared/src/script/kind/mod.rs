@@ -5,12 +5,16 @@
 //! line in `kinds!`. What the tests then ask for: the kind once in `EVERYTHING` of `config/tests.rs`, its keys in
 //! `docs/config.md`, its items with their tests in `docs/scripts.md`.
 
+pub mod cluster_manager;
 pub mod failsafe1;
+mod failsafe2;
 mod plain;
 mod program;
 mod shell_line;
 
+pub use cluster_manager::ClusterManager;
 pub use failsafe1::FailSafe1;
+pub use failsafe2::FailSafe2;
 pub use plain::Plain;
 pub use program::Program;
 pub use shell_line::ShellLine;
@@ -20,9 +24,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::class::Class;
 use super::environment::{Environment, Operation};
 use super::exit::StepExit;
-use crate::config::{Fields, Read, Reader};
+use crate::config::{Fields, OnStopFailure, Read, Reader};
 
 /// What a script is asked to do. Which word of its contract that is, its kind knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,6 +82,8 @@ pub enum Outcome {
     Passed,
     /// A monitor's answer: it does not run here, and nothing is wrong with that.
     NotRunning,
+    /// The answer to [`Action::Exclusive`]: it runs here already.
+    Running,
     /// Anything else.
     Failed,
 }
@@ -130,6 +137,16 @@ pub(crate) trait Kind {
         None
     }
 
+    /// What its contract does after a failed stop, where `on_stop_failure` is not written.
+    fn on_stop_failure(&self) -> OnStopFailure {
+        OnStopFailure::Force
+    }
+
+    /// Its class, where `class` is not written.
+    fn class(&self) -> Option<Class> {
+        None
+    }
+
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
     /// time, by readiness: looks at files, runs nothing.
     fn missing(&self, directory: &Path) -> Vec<String>;
@@ -175,4 +192,8 @@ kinds! {
     Plain(Plain),
     /// A failover script of IRIS FailSafe 1.
     FailSafe1(FailSafe1),
+    /// A resource with the action scripts of IRIS FailSafe 2 or Linux FailSafe.
+    FailSafe2(FailSafe2),
+    /// A user script of SGI Cluster Manager.
+    ClusterManager(ClusterManager),
 }

@@ -67,6 +67,19 @@ async fn a_look_before_a_start_tells_what_runs() {
     assert!(matches!(found, Presence::CannotTell(_)), "{found:?}");
 }
 
+#[test]
+fn an_empty_group_proves_nothing_unless_ours_was_seen_in_it() {
+    let group = tempfile::tempdir().unwrap();
+    fs::write(group.path().join("cgroup.events"), "populated 0\nfrozen 0\n").unwrap();
+    let missing = group.path().join("none");
+    for folder in [group.path(), &missing] {
+        assert!(
+            matches!(crate::stop::condition::cgroup_empty(folder, false).unwrap(), State::CannotTell(why) if why.contains("no evidence"))
+        );
+        assert_eq!(crate::stop::condition::cgroup_empty(folder, true).unwrap(), State::Holds);
+    }
+}
+
 #[tokio::test]
 async fn an_empty_control_group_is_evidence_only_if_it_was_ever_populated() {
     let name = format!("failover-test-{}-evidence", std::process::id());

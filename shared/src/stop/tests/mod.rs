@@ -78,6 +78,7 @@ impl Bench {
             cgroup: None,
             on_stop_failure: OnStopFailure::Force,
             watch_processes: Vec::new(),
+            failover_policy: None,
         }
     }
 

@@ -14,7 +14,7 @@ impl Judge {
     /// a stop and a write.
     pub fn v3_demands_end(&mut self, now: u64, host: &Host, told: Told, out: &[Action]) {
         let index = host.index();
-        if let Told::Demand(request, _) = told {
+        if let Told::Demand(request, ..) = told {
             // A repetition of the same demand does not move the limit.
             if self.taken[index].is_none_or(|(known, _)| known != request) {
                 self.taken[index] = Some((request, now));

@@ -1,5 +1,6 @@
 //! Judges a schedule from outside: it looks at processes, disks and what was sent, never at what a core believes of itself.
 
+mod cause;
 mod lease;
 mod liveness;
 mod safety;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use failover_shared::decision::{Action, BootId, Epoch, PageKind, RequestId, Role, StateName};
 
+use cause::Heard;
 use lease::Validated;
 pub use safety::{Before, Told};
 
@@ -34,6 +36,7 @@ pub enum Law {
     S13,
     S14,
     S16,
+    Cause,
     V1,
     V2,
     V3,
@@ -64,6 +67,7 @@ impl Law {
             Law::S13 => "an old or foreign message changes nothing",
             Law::S14 => "a fenced host comes back only with a new kernel start",
             Law::S16 => "nothing is written in an epoch after something was written in a later one",
+            Law::Cause => "a demand has a cause, comes from a host that is fit, and is obeyed only then",
             Law::V1 => "a dead active host is followed by the other within its time",
             Law::V2 => "without faults the service stays where it is",
             Law::V3 => "every demand that is taken ends in an answer, in time",
@@ -121,6 +125,8 @@ pub struct Judge {
     written_epoch: Epoch,
     /// A demand that a daemon took, and when.
     taken: [Option<(RequestId, u64)>; 2],
+    /// What each daemon was told of itself and its peer.
+    heard: [Heard; 2],
 }
 
 impl Judge {
@@ -153,7 +159,9 @@ impl Judge {
         let Some(node) = host.node() else { return false };
         self.s3_epochs_never_decrease(host.index(), host);
         self.s4_start_follows_a_proof(host, before);
-        self.s12_failed_stop_is_no_stop(before, told, node);
+        self.s12_failed_list_is_no_success(before, told, node);
+        self.demands_with_a_cause(host, before);
+        self.obeys_with_a_cause(host, before, told);
         self.v3_demands_end(now, host, told, out);
         self.v4_a_person_is_called(host, before, out);
         self.core_keeps_its_rules(host, before, out)
@@ -177,6 +185,7 @@ impl Judge {
         self.owned[index] = owned;
         self.known[index] = highest;
         self.taken[index] = None;
+        self.heard[index] = Heard::default();
     }
 
     /// A daemon begins with a state that is older than what was done: the writes after it failed.

@@ -1,7 +1,8 @@
 //! The laws of safety that hold at every step, apart from those of a start.
 
 use failover_shared::decision::{
-    Action, Answer, Demand, Epoch, Event, Node, Phase, RequestId, State, StateName, StopMeans, StopOutcome,
+    Action, Answer, Demand, Epoch, Event, Evidence, Millis, Node, Phase, RequestId, StartOutcome, State, StateName,
+    StopMeans, StopOutcome, Verdict,
 };
 
 use super::super::host::Host;
@@ -17,6 +18,10 @@ pub struct Before {
     pub request: Option<RequestId>,
     /// The epoch in which the service runs here.
     pub active: Option<Epoch>,
+    /// Its own checks have not failed.
+    pub is_well: bool,
+    /// A person told it to leave the service alone.
+    pub in_maintenance: bool,
 }
 
 impl Before {
@@ -33,7 +38,9 @@ impl Before {
             State::Active { epoch } => Some(*epoch),
             _ => None,
         };
-        Before { name: node.state().name(), request, active }
+        let is_well = !matches!(node.local_verdict_now(), Verdict::Failed(_));
+        let in_maintenance = node.record().maintenance;
+        Before { name: node.state().name(), request, active, is_well, in_maintenance }
     }
 }
 
@@ -45,9 +52,22 @@ pub enum Told {
     /// The answer to a demand, by either way.
     Answer(RequestId),
     /// A demand for every epoch up to this one.
-    Demand(RequestId, Epoch),
+    Demand(RequestId, Epoch, Standing),
     /// A stop that was not verified.
     StopFailed,
+    /// A start that failed.
+    StartFailed,
+}
+
+/// What a demand can ask of a host that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It rests on a command or on checks that failed.
+    Sound,
+    /// It counts only if the own checks say the same.
+    Weak,
+    /// Who makes it could not start the service, or its time is over.
+    Unready,
 }
 
 impl Told {
@@ -56,9 +76,22 @@ impl Told {
     pub fn of(event: &Event) -> Told {
         match event {
             Event::Answered { request, .. } | Event::RcmdDone { request, .. } => Told::Answer(*request),
-            Event::DemandReceived(Demand { request, epoch, .. }) => Told::Demand(*request, *epoch),
+            Event::DemandReceived(demand) => Told::Demand(demand.request, demand.epoch, Standing::of(demand)),
             Event::StopDone { outcome: StopOutcome::NotVerified { .. }, .. } => Told::StopFailed,
+            Event::StartDone { outcome: StartOutcome::Failed { .. }, .. } => Told::StartFailed,
             _ => Told::Other,
+        }
+    }
+}
+
+impl Standing {
+    fn of(demand: &Demand) -> Standing {
+        match demand.evidence {
+            _ if !demand.ready || demand.lifetime_ms == Millis(0) => Standing::Unready,
+            Evidence::Command { .. } | Evidence::RemoteCheck(_) => Standing::Sound,
+            Evidence::Silence(_) | Evidence::OwnVerdict(_) | Evidence::NobodyActive | Evidence::RollBack => {
+                Standing::Weak
+            }
         }
     }
 }
@@ -135,6 +168,8 @@ impl Judge {
 
     /// S9 and S10, when a host orders the clients to itself.
     pub fn s10_balancer_epoch(&mut self, host: &Host, epoch: Epoch) {
+        let active = host.node().is_some_and(|node| node.state().name() == StateName::Active);
+        self.must(Law::S10, active, || format!("the {} takes the clients before its start is done", host.role));
         let kept = host.disk.durable().is_some_and(|record| record.owned >= epoch);
         self.must(Law::S9, kept, || format!("the {} takes the clients of epoch {epoch}, not durable", host.role));
         let (before, forgetful) = (self.balancer_epoch, self.is_forgetful);
@@ -153,13 +188,17 @@ impl Judge {
         });
     }
 
-    /// S12, after a step that was told of a failed stop.
-    pub fn s12_failed_stop_is_no_stop(&mut self, before: Before, told: Told, node: &Node) {
+    /// S12, after a step that was told of a failed stop or start.
+    pub fn s12_failed_list_is_no_success(&mut self, before: Before, told: Told, node: &Node) {
         if told == Told::StopFailed && before.name == StateName::Stopping {
             let after = node.state();
             let is_taken = matches!(after, State::Stopped { .. } | State::Standby | State::FailedStart { .. });
             self.must(Law::S12, !is_taken, || format!("a stop that was not verified led to {after:?}"));
         }
+        let began = told == Told::StartFailed && before.name == StateName::Starting;
+        self.must(Law::S12, !began || node.state().name() != StateName::Active, || {
+            "a start that failed counts as done".to_string()
+        });
     }
 
     /// Whether what a core is told is old: the answer to another demand than the one under way, or a demand that
@@ -168,8 +207,8 @@ impl Judge {
     pub fn is_stale(before: Before, told: Told) -> bool {
         match told {
             Told::Answer(request) => before.request != Some(request),
-            Told::Demand(_, epoch) => before.active.is_some_and(|active| epoch < active),
-            Told::Other | Told::StopFailed => false,
+            Told::Demand(_, epoch, _) => before.active.is_some_and(|active| epoch < active),
+            Told::Other | Told::StopFailed | Told::StartFailed => false,
         }
     }
 
@@ -178,6 +217,11 @@ impl Judge {
         self.must(Law::S13, node == twin, || {
             format!("{told:?} is old, and led to {:?} instead of {:?}", node.state(), twin.state())
         });
+    }
+
+    /// S13, when a beat is believed.
+    pub fn s13_beats_echo(&mut self, echoes: bool) {
+        self.must(Law::S13, echoes, || "a beat counts that does not echo this start's nonce".to_string());
     }
 
     /// S16, when the service writes.

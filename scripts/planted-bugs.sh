@@ -1,0 +1,47 @@
+#!/bin/bash
+# Shows that the simulator and the tests see: puts one bug after another into the program, and each has to be caught.
+#   scripts/planted-bugs.sh [--schedules N] [--bug NAME]
+#   --schedules N   random schedules to catch a bug in (20000)
+#   --bug NAME      only this one
+# A line each. Ends with 1 when one is not caught, or when the canary is not found in about 1 % of the seeds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+schedules=20000
+only=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --schedules) schedules=$2; shift 2 ;;
+    --bug) only=$2; shift 2 ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+done
+
+# Bugs of the acting half that no simulated pair can have, each with the test that must turn red.
+readonly BY_TEST='empty-group-is-evidence stop::tests::condition::an_empty_group_proves_nothing_unless_ours_was_seen_in_it
+echo-ignored heartbeat::freshness::tests::a_beat_counts_only_once_it_echoes_the_nonce'
+
+cargo build --locked --quiet -p failover-tests --features planted --bin simulate
+simulate="${CARGO_TARGET_DIR:-target}/debug/simulate"
+missed=0
+
+while read -r bug; do
+  if [ -n "$only" ] && [ "$only" != "$bug" ]; then continue; fi
+  if [ "$bug" = empty-group-is-evidence ]; then continue; fi
+  "$simulate" --bug "$bug" --schedules "$schedules" || missed=$((missed + 1))
+done < <("$simulate" --bugs)
+
+while read -r bug test; do
+  if [ -n "$only" ] && [ "$only" != "$bug" ]; then continue; fi
+  run() { cargo test --locked --quiet -p failover-shared --features planted --lib -- --exact "$test" 2>&1; }
+  if ! run | grep -q '1 passed'; then echo "$test does not pass without a bug"; missed=$((missed + 1)); continue; fi
+  if PLANTED_BUG=$bug run | grep -q '1 failed'; then
+    echo "$bug caught after 1 schedules: by the test $test"
+  else
+    echo "$bug NOT caught by the test $test"
+    missed=$((missed + 1))
+  fi
+done <<<"$BY_TEST"
+
+if [ -z "$only" ]; then "$simulate" --canary || missed=$((missed + 1)); fi
+if [ "$missed" -gt 0 ]; then echo "$missed not caught" >&2; exit 1; fi

@@ -1,0 +1,19 @@
+# $0: the action script. $1: the resource's name.
+unset files
+trap 'rm -rf ${files:+"$files"}' EXIT
+trap 'exit 143' HUP INT TERM
+files=$(mktemp -d "${TMPDIR:-/tmp}/failover.XXXXXX") && echo "$1" >"$files/in" && : >"$files/out" || {
+    echo "the input and output files of $0 could not be made in ${TMPDIR:-/tmp}" >&2
+    exit 2
+}
+"$0" "$files/in" "$files/out"
+code=$?
+[ $code -eq 0 ] || exit $code
+while read -r name status rest; do
+    [ "$name" != "$1" ] || code=$status
+done <"$files/out"
+case $code in
+0 | [1-9] | [1-9][0-9] | 1[0-9][0-9]) exit "$code" ;;
+esac
+echo "$0 wrote a status that is no number below 200" >&2
+exit 2
