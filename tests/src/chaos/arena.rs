@@ -163,6 +163,7 @@ impl Arena {
                     // It may have been killed meanwhile.
                     let _ = kill(pid, Signal::SIGCONT);
                 }
+                self.pair.helper_goes_on(role);
             }
             Fault::FreezeHost => host.freeze(false)?,
             Fault::PowerCut => self.power_up(role)?,
@@ -267,6 +268,7 @@ impl Arena {
         if let Some(lease) = self.devices.get(&role).and_then(|one| one.lease().ok()) {
             lease.heal();
         }
+        self.pair.helper_goes_on(role);
         let host = self.pair.host(role);
         if self.was_reset(role) {
             host.clear_away()?
