@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use failover_shared::decision::Role;
-use failover_tests::chaos::configuration::{Guard, Profile};
+use failover_tests::chaos::configuration::{Guard, Profile, Setup};
 use failover_tests::chaos::fault::Fault;
 use failover_tests::chaos::judge::Breach;
 use failover_tests::chaos::report::Summary;
@@ -14,8 +14,8 @@ use failover_tests::wait::wait_until;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// `None`: not run here, which was said.
-fn serving(test: &str, guard: Guard, profile: Profile) -> Result<Option<Arena>> {
-    let Some(mut arena) = Arena::begin(test, guard, profile)? else { return Ok(None) };
+fn serving(test: &str, setup: Setup) -> Result<Option<Arena>> {
+    let Some(mut arena) = Arena::begin(test, setup)? else { return Ok(None) };
     let served = run::wait_serving(&mut arena, LIMIT);
     served.with_context(|| run::story(&arena))?;
     Ok(Some(arena))
@@ -23,7 +23,7 @@ fn serving(test: &str, guard: Guard, profile: Profile) -> Result<Option<Arena>> 
 
 /// Ten iterations; this and its twin run side by side, with other faults each.
 fn ten(test: &str, seed: u64) -> Result<()> {
-    let Some(mut arena) = serving(test, Guard::Watchdog, Profile::Short)? else { return Ok(()) };
+    let Some(mut arena) = serving(test, Setup::default())? else { return Ok(()) };
     let mut outcomes = Vec::new();
     for number in 0..10 {
         let outcome = run::iterate(&mut arena, seed, number)?;
@@ -66,7 +66,7 @@ fn wait_breach(arena: &mut Arena) -> Result<Vec<Breach>> {
 #[test]
 fn the_judge_sees_the_two_writers_of_a_pair_that_starts_on_a_timeout() -> Result<()> {
     let test = "the_judge_sees_the_two_writers_of_a_pair_that_starts_on_a_timeout";
-    let Some(mut arena) = serving(test, Guard::Timeout, Profile::Short)? else { return Ok(()) };
+    let Some(mut arena) = serving(test, Setup { guard: Guard::Timeout, ..Setup::default() })? else { return Ok(()) };
     arena.inflict(Fault::Silence, Role::Master)?;
     let breaches = wait_breach(&mut arena)?;
     ensure!(matches!(breaches[0], Breach::Stale { .. }), "{breaches:?}");
@@ -76,7 +76,9 @@ fn the_judge_sees_the_two_writers_of_a_pair_that_starts_on_a_timeout() -> Result
 #[test]
 fn the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it() -> Result<()> {
     let test = "the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it";
-    let Some(mut arena) = serving(test, Guard::GuardianOnly, Profile::Short)? else { return Ok(()) };
+    let Some(mut arena) = serving(test, Setup { guard: Guard::GuardianOnly, ..Setup::default() })? else {
+        return Ok(());
+    };
     let epoch = arena.judge.epoch();
     arena.inflict(Fault::FreezeHost, Role::Master)?;
     let judge = &mut arena.judge;
@@ -95,7 +97,9 @@ fn the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it() -> R
 #[test]
 fn with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease() -> Result<()> {
     let test = "with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease";
-    let Some(mut arena) = serving(test, Guard::Watchdog, Profile::Standard)? else { return Ok(()) };
+    let Some(mut arena) = serving(test, Setup { profile: Profile::Standard, ..Setup::default() })? else {
+        return Ok(());
+    };
     let epoch = arena.judge.epoch();
     arena.inflict(Fault::PowerCut, Role::Master)?;
     let begin = Instant::now();

@@ -84,10 +84,9 @@ impl Node {
     fn against_move(&self, now: Millis, evidence: &Evidence, despite_difference: bool) -> Vec<String> {
         let mut reasons: Vec<String> = Vec::new();
         for rule in self.all_withheld_by(now, evidence) {
-            let not_ready = self.facts.not_ready.as_deref().filter(|_| rule == Rule::WithheldNotReady);
-            reasons.push(match not_ready {
-                Some(why) => format!("{} {}", rule.sentence(), why.join("; ")),
-                None => rule.sentence().to_string(),
+            reasons.push(match rule {
+                Rule::WithheldNotReady => format!("{} {}", rule.sentence(), self.not_ready().join("; ")),
+                _ => rule.sentence().to_string(),
             });
         }
         let peer = self.policy.role.peer();
@@ -156,8 +155,7 @@ impl Node {
             );
         }
         if !self.is_ready() {
-            let reasons = self.facts.not_ready.as_ref().map(|reasons| reasons.join("; ")).unwrap_or_default();
-            return Err(format!("{} {reasons}", Rule::WithheldNotReady.sentence()));
+            return Err(format!("{} {}", Rule::WithheldNotReady.sentence(), self.not_ready().join("; ")));
         }
         let request = RequestId { incarnation: self.incarnation, number: self.next_request };
         self.next_request += 1;

@@ -20,6 +20,9 @@ impl Node {
             self.told.remove(&PageKind::Unreachable);
             self.told.remove(&PageKind::LinkCut);
             self.note(now, Rule::PeerHeardAgain, "", out);
+            // A failure that the checks found while nothing of the peer was heard may speak of the way to it.
+            self.peer.active_since = Some(now);
+            self.peer.passed = self.facts.remote == Verdict::Passed;
         }
         self.peer.silent = false;
         self.peer.heard_at = Some(now);

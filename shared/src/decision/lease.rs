@@ -64,6 +64,8 @@ pub(super) struct Arbitration {
     /// The last turn in which silence was judged: what was due by then has been weighed.
     pub(super) judged_at: Millis,
     pub(super) failing: Option<(ArbiterFailure, Millis)>,
+    /// It has failed for a renewal's interval or longer: a claim made now would fail as well.
+    pub(super) unusable: bool,
     pub(super) seen: Option<Seen>,
     /// This epoch of the own is over, durably, and the slot does not say so yet.
     pub(super) release: Option<Epoch>,
@@ -80,7 +82,15 @@ pub(super) struct Asked {
 
 impl Arbitration {
     pub(super) fn new(now: Millis) -> Arbitration {
-        Arbitration { asked: None, next_at: now, judged_at: now, failing: None, seen: None, release: None }
+        Arbitration {
+            asked: None,
+            next_at: now,
+            judged_at: now,
+            failing: None,
+            unusable: false,
+            seen: None,
+            release: None,
+        }
     }
 
     /// When the outstanding question counts as failed. The acting half keeps to one attempt's time; this is for the case
@@ -183,6 +193,7 @@ impl Node {
                 None
             }
             reply => {
+                self.arbitration.unusable = false;
                 if self.arbitration.failing.take().is_some() {
                     self.told.remove(&PageKind::Arbiter);
                     self.note(now, Rule::ArbiterBack, "", out);
@@ -207,6 +218,7 @@ impl Node {
         };
         // The first failed attempt of a row is no news for a person: one more follows before anything is at stake.
         if now.since(since) >= self.times().map_or(Millis(0), |times| times.renew_ms) {
+            self.arbitration.unusable = true;
             let next =
                 "failoverctl check names what is wrong with the arbiter's place; failoverctl status shows its age";
             self.page(PageKind::Arbiter, format!("{failure}"), effect, next, out);

@@ -66,7 +66,7 @@ pub(super) struct Peer {
     pub(super) heard_at: Option<Millis>,
     /// Silent on all paths longer than δ. Only `TurnEnded` sets it, after every socket was read.
     pub(super) silent: bool,
-    /// Since when it is known to be active in the epoch that it owns.
+    /// Since when it is known to be active in the epoch that it owns, without a silence in between.
     pub(super) active_since: Option<Millis>,
     /// The own checks of its service have passed since then: a failure after that is news, not the time before.
     pub(super) passed: bool,
@@ -319,9 +319,19 @@ impl Node {
         self.arbitration.failing.as_ref().map(|(failure, since)| (failure, *since))
     }
 
-    /// Could start the service now, as far as is known.
+    /// Could start the service now, as far as is known. Every start needs the arbiter's claim.
     pub(super) fn is_ready(&self) -> bool {
-        self.facts.not_ready.as_ref().is_some_and(Vec::is_empty)
+        self.facts.not_ready.as_ref().is_some_and(Vec::is_empty) && !self.arbitration.unusable
+    }
+
+    /// Why it could not. Empty too as long as nothing was looked at.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = self.facts.not_ready.clone().unwrap_or_default();
+        if let Some((failure, _)) = self.arbitration.failing.as_ref().filter(|_| self.arbitration.unusable) {
+            reasons.push(format!("the arbiter cannot be used, and every start needs its claim: {failure}"));
+        }
+        reasons
     }
 
     /// The last beat of a peer that is not silent.

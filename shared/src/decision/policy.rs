@@ -73,6 +73,9 @@ impl Policy {
     pub const FIRST_CHECK_MS: Millis = Millis(30_000);
     /// How long both hosts must be seen idle before one starts by itself.
     pub const SETTLE_MS: Millis = Millis(1_000);
+    /// How long the host that goes first must say that it is not ready before the other one starts in its place. A host
+    /// that has just come up says so too, until its first look at itself is over.
+    pub const STAND_IN_MS: Millis = Millis(8_000);
     /// How long a durable write may take before it counts as failed.
     pub const PERSIST_LIMIT_MS: Millis = Millis(10_000);
     /// How long the guardian may take to confirm that it guards.

@@ -29,7 +29,7 @@ rules! {
     Resumed = "The daemon was restarted and goes on where it was; the service is neither stopped nor moved.",
     StoppedMeanwhile = "The service was stopped by stop-here while the daemon did not run; the daemon is standby.",
     BecameStandby = "Nothing runs here and the peer is heard: standing by.",
-    NobodyActive = "Nobody runs the service and both hosts are heard: the host starts that the failover policy names first; without a policy the owner of the highest epoch, or the master where there is none.",
+    NobodyActive = "Nobody runs the service and both hosts are heard: the host starts that the failover policy names first; without a policy the owner of the highest epoch, or the master where there is none; the other one if that host is not ready.",
     PeerSilent = "The peer is silent on every path longer than suspect_after.",
     PeerHeardAgain = "The peer is heard again.",
     LinkCut = "The peer is silent here but its service answers through the balancer: the link is cut, nothing is moved.",

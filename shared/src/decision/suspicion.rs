@@ -45,7 +45,8 @@ impl Node {
     }
 
     /// The own checks of the peer's service, unless the balancer still reaches it: then only the way from here is bad.
-    /// A verdict that is older than the peer's turn as the active host speaks of the time before it.
+    /// A verdict that is older than the peer's turn as the active host speaks of the time before it; one that is older than
+    /// the end of a silence, of the cut link.
     fn remote_failure(&self, now: Millis) -> Option<(Evidence, Rule)> {
         let old_enough = self.peer.active_since.is_some_and(|since| now.since(since) >= Policy::FIRST_CHECK_MS);
         if !self.peer.passed && !old_enough {
@@ -61,7 +62,8 @@ impl Node {
 
     /// Both hosts stand by. The owner of the highest epoch starts; where neither remembers one, the master. A failover
     /// policy goes before both. Should the two hosts' policies disagree, either none demands, which is told as a service
-    /// that nobody runs, or both do, which is what [`Rule::YieldedToPeer`] is for.
+    /// that nobody runs, or both do, which is what [`Rule::YieldedToPeer`] is for. A host that says that it is not ready
+    /// goes first no more: the other one starts in its place, or nobody would.
     fn consider_idle_pair(&mut self, now: Millis, out: &mut Vec<Action>) {
         let theirs = self.heard().map_or(Epoch(0), |beat| beat.owned);
         let first = match (self.facts.preferred, self.record.owned.cmp(&theirs)) {
@@ -70,12 +72,14 @@ impl Node {
             (None, core::cmp::Ordering::Less) => false,
             (None, core::cmp::Ordering::Equal) => self.policy.role == Role::Master,
         };
-        if !first || self.facts.not_ready.is_none() {
+        let stands_in = !first && self.is_ready() && self.heard().is_some_and(|beat| !beat.ready);
+        if !(first || stands_in) || self.facts.not_ready.is_none() {
             self.idle_since = None;
             return self.nothing_withheld();
         }
         let since = *self.idle_since.get_or_insert(now);
-        if now.since(since) >= Policy::SETTLE_MS {
+        let settle_ms = if first { Policy::SETTLE_MS } else { Policy::STAND_IN_MS };
+        if now.since(since) >= settle_ms {
             self.demand_or_withhold(now, Evidence::NobodyActive, Rule::NobodyActive, out);
         }
     }

@@ -101,8 +101,8 @@ pub(super) struct Parts {
 pub(super) struct Facts {
     /// When each path was heard last.
     pub(super) paths: BTreeMap<usize, Millis>,
-    /// When readiness was looked at last, and what it said.
-    pub(super) readiness: Option<(Millis, Vec<String>)>,
+    /// When readiness was looked at last.
+    pub(super) readiness: Option<Millis>,
     /// The step that runs.
     pub(super) step: Option<(Millis, StepStatus)>,
     /// The last reason noted.
@@ -275,7 +275,7 @@ impl Driver {
     fn input(&mut self, now: Millis, input: Input) {
         match input {
             Input::Core(Event::Readiness(reasons)) => {
-                self.facts.readiness = Some((now, reasons.clone()));
+                self.facts.readiness = Some(now);
                 self.step(now, Event::Readiness(reasons));
             }
             Input::Core(event) => self.step(now, event),

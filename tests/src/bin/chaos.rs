@@ -6,7 +6,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use failover_tests::chaos::configuration::{Guard, Profile};
+use failover_tests::chaos::configuration::Setup;
+use failover_tests::chaos::fault::Keeper;
 use failover_tests::chaos::report::{Outcome, Results, Summary};
 use failover_tests::chaos::{Arena, run};
 
@@ -22,11 +23,14 @@ struct Arguments {
     /// Decides every fault, its target and its times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What keeps the lease. For etcd the daemons must be built with it (--features etcd).
+    #[arg(long, value_enum, default_value_t = Keeper::SharedStorage)]
+    keeper: Keeper,
     /// Begins with this iteration: to see one again.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Goes on where the run in this file stopped, with its seed; appends to it.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "from", "results"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "from", "keeper", "results"])]
     resume: Option<PathBuf>,
     /// Where the iterations are written, one line of JSON each. Default: target/chaos/seed-SEED-from-FROM.jsonl
     #[arg(long, value_name = "FILE")]
@@ -55,6 +59,7 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
         }
     };
     let seed = outcomes.first().map_or(arguments.seed, |outcome: &Outcome| outcome.seed);
+    let keeper = outcomes.first().map_or(arguments.keeper, |outcome| outcome.keeper);
     let from = outcomes.last().map_or(arguments.from, |outcome| outcome.iteration + 1);
     let end = outcomes.first().map_or(arguments.from, |outcome| outcome.iteration) + arguments.iterations;
     say(&format!(
@@ -62,7 +67,8 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
         end.saturating_sub(1),
         results.path().display()
     ));
-    let mut arena = Arena::begin("chaos", Guard::Watchdog, Profile::Short)?.context("the lab cannot be made here")?;
+    let mut arena =
+        Arena::begin("chaos", Setup { keeper, ..Setup::default() })?.context("the lab cannot be made here")?;
     run::wait_serving(&mut arena, run::SERVES_WITHIN).with_context(|| run::story(&arena))?;
     for number in from..end {
         let outcome = run::iterate(&mut arena, seed, number)?;

@@ -1,7 +1,6 @@
 //! A pair at work, with devices that can fail, and the hand that lets them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,12 +9,14 @@ use failover_shared::decision::Role;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
 
 use super::ROLES;
-use super::configuration::{self, Guard, LEASE, Profile, RECORDS, SERVICE};
+use super::configuration::{self, LEASE, RECORDS, SERVICE, Setup};
 use super::device::{Devices, StateDisk, own_mounts};
-use super::fault::Fault;
+use super::etcd::Etcd;
+use super::fault::{Fault, Keeper};
 use super::judge::Judge;
 use crate::lab::hanging_store::{Fault as StoreFault, Filer};
 use crate::lab::service::haproxy;
@@ -36,6 +37,8 @@ pub struct Arena {
     devices: BTreeMap<Role, Devices>,
     disks: BTreeMap<Role, StateDisk>,
     filer: Filer,
+    etcd: Etcd,
+    keeper: Keeper,
     stopped: Vec<Pid>,
 }
 
@@ -44,14 +47,15 @@ impl Arena {
     ///
     /// # Errors
     /// When something of it cannot be made.
-    pub fn begin(test: &str, guard: Guard, profile: Profile) -> Result<Option<Arena>> {
-        if let Err(why) = Filer::possible() {
+    pub fn begin(test: &str, setup: Setup) -> Result<Option<Arena>> {
+        let etcd = if setup.keeper == Keeper::Etcd { Etcd::possible() } else { Ok(()) };
+        if let Err(why) = Filer::possible().and(etcd) {
             not_run(test, why)?;
             return Ok(None);
         }
         own_mounts()?;
         let Some(lab) = Lab::new(test)? else { return Ok(None) };
-        configuration::install(&lab, guard, profile)?;
+        configuration::install(&lab, setup)?;
         let judge = Judge::new(lab.store().join(RECORDS));
         let mut arena = Arena {
             pair: Pair::over(lab),
@@ -59,6 +63,8 @@ impl Arena {
             devices: BTreeMap::new(),
             disks: BTreeMap::new(),
             filer: Filer::new(),
+            keeper: setup.keeper,
+            etcd: Etcd::default(),
             stopped: Vec::new(),
         };
         for role in ROLES {
@@ -68,12 +74,21 @@ impl Arena {
             arena.disks.insert(role, disk);
             arena.boot(role)?;
         }
+        if setup.keeper == Keeper::Etcd {
+            arena.etcd.start(&arena.pair.lab)?;
+        }
         let master = arena.devices(Role::Master)?;
         master.inside(|| shared_storage::initialise(LEASE.as_ref(), "lab").context("make the lease's store"))?;
         arena.pair.balancer_returns()?;
         arena.pair.start(Role::Master)?;
         arena.pair.start(Role::Slave)?;
         Ok(Some(arena))
+    }
+
+    /// What keeps the pair's lease.
+    #[must_use]
+    pub fn keeper(&self) -> Keeper {
+        self.keeper
     }
 
     /// Lets a fault begin. What it could not be done to, if it could not be done: a host that is off has no daemon.
@@ -121,6 +136,9 @@ impl Arena {
             Fault::LoseLease => self
                 .devices(role)?
                 .inside(|| Ok(mount(Some("none"), LEASE, Some("tmpfs"), MsFlags::empty(), Some("size=1m"))?))?,
+            Fault::StopEtcd => self.etcd.signal(Signal::SIGSTOP)?,
+            Fault::KillEtcd => self.etcd.kill()?,
+            Fault::DeafToEtcd => host.deaf_to(&self.pair.lab.client)?,
             Fault::BalancerRefuses => self.pair.lab.balancer.refuse_port(haproxy::ADMIN_PORT)?,
             Fault::BalancerDies => self.pair.balancer_dies()?,
             Fault::Move => {
@@ -145,6 +163,7 @@ impl Arena {
                     // It may have been killed meanwhile.
                     let _ = kill(pid, Signal::SIGCONT);
                 }
+                self.pair.helper_goes_on(role);
             }
             Fault::FreezeHost => host.freeze(false)?,
             Fault::PowerCut => self.power_up(role)?,
@@ -174,6 +193,18 @@ impl Arena {
                     devices.inside(uncover_lease)?;
                 }
             }
+            Fault::StopEtcd => {
+                // It may have been killed and started again meanwhile.
+                if self.etcd.runs() {
+                    self.etcd.signal(Signal::SIGCONT)?;
+                }
+            }
+            Fault::KillEtcd => {
+                if !self.etcd.runs() {
+                    self.etcd.start(&self.pair.lab)?;
+                }
+            }
+            Fault::DeafToEtcd => drop(host.listen_to(&self.pair.lab.client)),
             Fault::BalancerRefuses => drop(self.pair.lab.balancer.accept_port(haproxy::ADMIN_PORT)),
             Fault::BalancerDies => {
                 if !self.pair.balancer_runs() {
@@ -237,6 +268,7 @@ impl Arena {
         if let Some(lease) = self.devices.get(&role).and_then(|one| one.lease().ok()) {
             lease.heal();
         }
+        self.pair.helper_goes_on(role);
         let host = self.pair.host(role);
         if self.was_reset(role) {
             host.clear_away()?
@@ -266,12 +298,10 @@ impl Drop for Arena {
     }
 }
 
-/// All that lies over the lease's folder, but not the store itself.
+/// All that lies over the lease's folder, but not the store itself. `/proc` of the host does not show the mounts to a
+/// thread that is no process of it.
 fn uncover_lease() -> Result<()> {
-    let mounts = fs::read_to_string("/proc/thread-self/mountinfo")?;
-    // Fields of proc_pid_mountinfo(5): the fifth is the mount point, the type follows the " - ".
-    let covers = mounts.lines().filter(|line| line.split(' ').nth(4) == Some(LEASE) && line.contains(" - tmpfs "));
-    for _ in covers {
+    while statfs(LEASE)?.filesystem_type() == TMPFS_MAGIC {
         umount2(LEASE, MntFlags::MNT_DETACH)?;
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::Result;
 
+use super::etcd::Etcd;
+use super::fault::Keeper;
 use crate::lab::service::{haproxy, scripts};
 use crate::lab::{Cable, Host, Lab};
 use crate::pair::{CONFIG, install_keys};
@@ -40,11 +42,22 @@ pub enum Profile {
     Standard,
 }
 
+/// A pair for the chaos.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// What keeps its lease.
+    pub keeper: Keeper,
+    /// What stands behind a silent host.
+    pub guard: Guard,
+    /// The lease's spans.
+    pub profile: Profile,
+}
+
 /// Puts configuration, keys and scripts on both hosts.
-pub(super) fn install(lab: &Lab, guard: Guard, profile: Profile) -> Result<()> {
+pub(super) fn install(lab: &Lab, setup: Setup) -> Result<()> {
     install_keys(lab)?;
     for host in lab.pair() {
-        host.write(CONFIG, &text(guard, profile), 0o644)?;
+        host.write(CONFIG, &text(setup), 0o644)?;
         write_scripts(host)?;
     }
     fs::create_dir_all(lab.store())?;
@@ -52,7 +65,8 @@ pub(super) fn install(lab: &Lab, guard: Guard, profile: Profile) -> Result<()> {
 }
 
 /// The same text on both hosts.
-fn text(guard: Guard, profile: Profile) -> String {
+fn text(setup: Setup) -> String {
+    let Setup { keeper, guard, profile } = setup;
     let address = |number| Cable::Service.address(number);
     let second = |number| Cable::Heartbeat.address(number);
     let (cfg1, cfg2, second1, second2) = (address(11), address(12), second(11), second(12));
@@ -68,13 +82,16 @@ fn text(guard: Guard, profile: Profile) -> String {
         }
         Profile::Standard => "Standard",
     };
+    let place = match keeper {
+        Keeper::SharedStorage => format!("SharedStorage(path: {LEASE:?}"),
+        Keeper::Etcd => format!("Etcd(endpoints: [{:?}]", Etcd::endpoint(address(9))),
+    };
+    // Where silence counts as dead, the time-out has to outlast the whole stop list.
+    let shutdown_timeout = if guard == Guard::Timeout { "10s" } else { "3s" };
     let (proofs, arbiter) = if guard == Guard::Timeout {
         ("Ack, Timeout(two_actives_possible: true)", String::new())
     } else {
-        (
-            "Ack, Lease, Operator",
-            format!("arbiter: SharedStorage(path: {LEASE:?}, guard: {guarded}, profile: {profile}),"),
-        )
+        ("Ack, Lease, Operator", format!("arbiter: {place}, guard: {guarded}, profile: {profile}),"))
     };
     let list = |names: &[&str]| names.iter().map(|name| format!("\"./{name}\"")).collect::<Vec<_>>().join(", ");
     let (start, stop) = (list(&scripts::START), list(&scripts::STOP));
@@ -84,7 +101,7 @@ fn text(guard: Guard, profile: Profile) -> String {
     master: Host(name: "cfg1", address: "{cfg1}", heartbeat: ["{cfg1}", "{second1}"]),
     slave: Host(name: "cfg2", address: "{cfg2}", heartbeat: ["{cfg2}", "{second2}"]),
     timing: (
-        beat: "100ms", suspect_after: "1s", shutdown_timeout: "3s", restart_grace: "100ms",
+        beat: "100ms", suspect_after: "1s", shutdown_timeout: "{shutdown_timeout}", restart_grace: "100ms",
         script_timeout: "3s", kill_after: "300ms", start_verify: "5s", boot_wait: "3s",
         balancer_timeout: "1s", balancer_every: "1s",
     ),

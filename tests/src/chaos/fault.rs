@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::simulator::random::{Random, mix};
 
+/// What keeps the lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keeper {
+    /// A folder on a filer of the lab.
+    #[default]
+    SharedStorage,
+    /// An etcd of one member, on a third host.
+    Etcd,
+}
+
 /// One kind of fault. Those that last end when their time is over, or with the iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +65,12 @@ pub enum Fault {
     FullLease,
     /// Another, empty folder lies over it.
     LoseLease,
+    /// etcd stands still: its connections stand, and nothing answers.
+    StopEtcd,
+    /// etcd dies, and is started again when the fault ends.
+    KillEtcd,
+    /// etcd hears this host, which does not hear it.
+    DeafToEtcd,
     /// The balancer refuses to be told anything.
     BalancerRefuses,
     /// The balancer dies and, restarted, has forgotten all.
@@ -62,35 +79,46 @@ pub enum Fault {
     Move,
 }
 
+/// Those that do not touch what keeps the lease.
+const COMMON: [Fault; 18] = [
+    Fault::KillService,
+    Fault::KillDaemon,
+    Fault::KillGuardian,
+    Fault::KillBoth,
+    Fault::StopDaemon,
+    Fault::StopGuardian,
+    Fault::FreezeHost,
+    Fault::PowerCut,
+    Fault::PowerCutBoth,
+    Fault::CutLink,
+    Fault::Deaf,
+    Fault::Silence,
+    Fault::Loss,
+    Fault::CableOut,
+    Fault::FullDisk,
+    Fault::BalancerRefuses,
+    Fault::BalancerDies,
+    Fault::Move,
+];
+
 impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 25] = [
-        Fault::KillService,
-        Fault::KillDaemon,
-        Fault::KillGuardian,
-        Fault::KillBoth,
-        Fault::StopDaemon,
-        Fault::StopGuardian,
-        Fault::FreezeHost,
-        Fault::PowerCut,
-        Fault::PowerCutBoth,
-        Fault::CutLink,
-        Fault::Deaf,
-        Fault::Silence,
-        Fault::Loss,
-        Fault::CableOut,
-        Fault::FullDisk,
-        Fault::HangLease,
-        Fault::HangLeaseBoth,
-        Fault::LoseAnswers,
-        Fault::FailLease,
-        Fault::ReadOnlyLease,
-        Fault::FullLease,
-        Fault::LoseLease,
-        Fault::BalancerRefuses,
-        Fault::BalancerDies,
-        Fault::Move,
-    ];
+    /// All that can happen to a pair whose lease is kept there.
+    #[must_use]
+    pub fn all(keeper: Keeper) -> Vec<Fault> {
+        let of_keeper: &[Fault] = match keeper {
+            Keeper::SharedStorage => &[
+                Fault::HangLease,
+                Fault::HangLeaseBoth,
+                Fault::LoseAnswers,
+                Fault::FailLease,
+                Fault::ReadOnlyLease,
+                Fault::FullLease,
+                Fault::LoseLease,
+            ],
+            Keeper::Etcd => &[Fault::StopEtcd, Fault::KillEtcd, Fault::DeafToEtcd],
+        };
+        [&COMMON, of_keeper].concat()
+    }
 
     /// Whether the other host has to run the service after this alone, if it happens to the active one and lasts.
     #[must_use]
@@ -105,6 +133,7 @@ impl Fault {
                 | Fault::LoseAnswers
                 | Fault::FailLease
                 | Fault::LoseLease
+                | Fault::DeafToEtcd
         )
     }
 
@@ -156,16 +185,17 @@ pub struct Plan {
 impl Plan {
     /// The plan of iteration `number` of a run: the same for the same seed.
     #[must_use]
-    pub fn draw(seed: u64, number: u64) -> Plan {
+    pub fn draw(keeper: Keeper, seed: u64, number: u64) -> Plan {
+        let faults = Fault::all(keeper);
         let mut random = Random::new(mix(seed) ^ number);
-        let first = draw_step(&mut random, 300);
+        let first = draw_step(&mut random, &faults, 300);
         if random.percent(40) {
             let until_moved = first.target == Target::Active && first.fault.must_move() && random.percent(60);
             return Plan { steps: vec![first], until_moved };
         }
-        let mut second = draw_step(&mut random, 3_000);
+        let mut second = draw_step(&mut random, &faults, 3_000);
         while second.fault == first.fault {
-            second.fault = random.one_of(&Fault::ALL);
+            second.fault = random.one_of(&faults);
         }
         let mut steps = vec![first, second];
         steps.sort_by_key(|step| step.at_ms);
@@ -173,8 +203,8 @@ impl Plan {
     }
 }
 
-fn draw_step(random: &mut Random, begin_ms_max: u64) -> Step {
-    let fault = random.one_of(&Fault::ALL);
+fn draw_step(random: &mut Random, faults: &[Fault], begin_ms_max: u64) -> Step {
+    let fault = random.one_of(faults);
     let target = if random.percent(70) { Target::Active } else { Target::Standby };
     // The lease lasts 6 s: half of all spans are shorter than its first deadline, the others reach past it.
     let for_ms = match random.below(4) {
@@ -194,11 +224,14 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_plans_and_every_fault_comes_up() {
-        let plans: Vec<Plan> = (0..500).map(|number| Plan::draw(7, number)).collect();
-        assert_eq!(plans, (0..500).map(|number| Plan::draw(7, number)).collect::<Vec<_>>());
-        assert_ne!(plans[0], Plan::draw(8, 0));
-        let seen: BTreeSet<Fault> = plans.iter().flat_map(|plan| &plan.steps).map(|step| step.fault).collect();
-        assert_eq!(seen, Fault::ALL.into());
-        assert!(plans.iter().any(|plan| plan.until_moved) && plans.iter().any(|plan| plan.steps.len() == 2));
+        for keeper in [Keeper::SharedStorage, Keeper::Etcd] {
+            let draw = |seed| (0..500).map(move |number| Plan::draw(keeper, seed, number)).collect::<Vec<_>>();
+            let plans = draw(7);
+            assert_eq!(plans, draw(7));
+            assert_ne!(plans, draw(8));
+            let seen: BTreeSet<Fault> = plans.iter().flat_map(|plan| &plan.steps).map(|step| step.fault).collect();
+            assert_eq!(seen, Fault::all(keeper).into_iter().collect());
+            assert!(plans.iter().any(|plan| plan.until_moved) && plans.iter().any(|plan| plan.steps.len() == 2));
+        }
     }
 }

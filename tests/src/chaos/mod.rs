@@ -14,6 +14,7 @@
 mod arena;
 pub mod configuration;
 mod device;
+mod etcd;
 pub mod fault;
 pub mod judge;
 pub mod record;

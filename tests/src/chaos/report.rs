@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use failover_shared::decision::Role;
 use serde::{Deserialize, Serialize};
 
-use super::fault::{Fault, Step};
+use super::fault::{Fault, Keeper, Step};
 
 /// A fault that was to happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct Outcome {
     pub iteration: u64,
     /// The run's seed; with the number it decides the faults.
     pub seed: u64,
+    /// What kept the lease.
+    pub keeper: Keeper,
     /// The faults.
     pub faults: Vec<Happened>,
     /// The fault lasted until the other host wrote.
@@ -199,6 +201,7 @@ mod tests {
         Outcome {
             iteration,
             seed: 3,
+            keeper: Keeper::SharedStorage,
             faults: vec![Happened { step, role: Role::Master, refused: None }],
             until_moved: false,
             took_ms: 10,

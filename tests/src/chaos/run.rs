@@ -54,7 +54,7 @@ pub fn wait_serving(arena: &mut Arena, limit: Duration) -> Result<()> {
 /// # Errors
 /// When the lab itself fails. What the pair did wrong is in the outcome.
 pub fn iterate(arena: &mut Arena, seed: u64, number: u64) -> Result<Outcome> {
-    let plan = Plan::draw(seed, number);
+    let plan = Plan::draw(arena.keeper(), seed, number);
     arena.judge.read()?;
     let mut course = Course { arena, begin: Instant::now(), happened: Vec::new(), timeline: String::new() };
     let epoch = course.arena.judge.epoch();
@@ -80,6 +80,7 @@ pub fn iterate(arena: &mut Arena, seed: u64, number: u64) -> Result<Outcome> {
     Ok(Outcome {
         iteration: number,
         seed,
+        keeper: arena.keeper(),
         faults: happened,
         until_moved: plan.until_moved,
         took_ms: millis(took),
@@ -125,7 +126,7 @@ impl Course<'_> {
                 self.begin_fault(step, targets[index]);
             } else if !step.fault.is_moment() {
                 self.note(&format!("{} ends on the {}", step.fault, targets[index]));
-                self.arena.mend(step.fault, targets[index])?;
+                self.mend(step.fault, targets[index])?;
             }
         }
         Ok(())
@@ -138,6 +139,10 @@ impl Course<'_> {
             self.note(&format!("{} did not: {why}", step.fault));
         }
         self.happened.push(Happened { step, role, refused });
+    }
+
+    fn mend(&mut self, fault: Fault, role: Role) -> Result<()> {
+        self.arena.mend(fault, role).with_context(|| format!("end {fault} on the {role}"))
     }
 
     fn wait_moved(&mut self, before: u64) -> Result<()> {
@@ -157,7 +162,7 @@ impl Course<'_> {
     /// is whole again.
     fn mend_all(&mut self) -> Result<()> {
         for Happened { step, role, .. } in self.happened.clone() {
-            self.arena.mend(step.fault, role)?;
+            self.mend(step.fault, role)?;
         }
         for role in self.arena.raise()? {
             self.note(&format!("the {role} is started again"));
@@ -259,10 +264,4 @@ pub fn story(arena: &Arena) -> String {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Whether a fault came up at all.
-#[must_use]
-pub fn took_place(outcome: &Outcome, fault: Fault) -> bool {
-    outcome.faults.iter().any(|one| one.step.fault == fault && one.refused.is_none())
 }

@@ -65,6 +65,15 @@ impl Running {
         Ok(())
     }
 
+    /// Lets the helper go on that stopped itself beside a program which was stopped, and has died since: as long as it
+    /// stands still nobody collects the dead program, and its host cannot end.
+    pub(crate) fn helper_goes_on(&self) {
+        if let Ok(helper) = i32::try_from(self.child.id()) {
+            // It may have ended, which is as good.
+            let _ = kill(Pid::from_raw(helper), Signal::SIGCONT);
+        }
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors

@@ -131,6 +131,13 @@ impl Pair {
         self.daemons.get(&role).map(Running::stderr).unwrap_or_default()
     }
 
+    /// See `Running::helper_goes_on`: for the one that was started last on a host.
+    pub(crate) fn helper_goes_on(&self, role: Role) {
+        if let Some(running) = self.daemons.get(&role) {
+            running.helper_goes_on();
+        }
+    }
+
     /// The guardian's process.
     ///
     /// # Errors

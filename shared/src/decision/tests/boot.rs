@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use crate::decision::{
-    Action, Answer, Attempt, BootId, Duty, Epoch, Event, Evidence, Incarnation, Millis, PageKind, Phase, Policy,
+    Action, Answer, Attempt, Beat, BootId, Duty, Epoch, Event, Evidence, Incarnation, Millis, PageKind, Phase, Policy,
     Presence, Proof, Record, RequestId, Role, Rule, Sight, StartOutcome, State, StateName, StopCause, StopMeans,
 };
 
@@ -52,6 +52,20 @@ fn both_hosts_boot_without_memory_and_the_master_starts_after_the_slave_let_it()
     story.written(true).acked(0).written(true).start_ends(StartOutcome::Started);
     assert_eq!(*story.node.state(), State::Active { epoch: Epoch(1) });
     assert!(!story.node.locked(), "the first start is no automatic move");
+}
+
+#[test]
+fn the_other_host_starts_when_the_one_that_goes_first_is_not_ready() {
+    let mut story = passive(policy(Role::Slave));
+    story.tell(Event::Beat(Beat { ready: false, ..Story::beat_of(Duty::Standby, 0, 0) })).pass_heard(7_000);
+    assert_eq!(story.state(), StateName::Standby, "a host that has just come up is not ready at first");
+    story.pass_heard(2_000);
+    assert_eq!(story.state(), StateName::Requesting);
+
+    let mut unready = passive(policy(Role::Slave));
+    unready.tell(Event::Readiness(vec!["no script".into()]));
+    unready.tell(Event::Beat(Beat { ready: false, ..Story::beat_of(Duty::Standby, 0, 0) })).pass_heard(30_000);
+    assert_eq!((unready.state(), unready.demands()), (StateName::Standby, 0));
 }
 
 #[test]

@@ -129,6 +129,21 @@ fn a_failed_check_counts_unless_the_balancer_still_reaches_the_service() {
 }
 
 #[test]
+fn what_the_checks_found_while_the_link_was_cut_moves_nothing_when_it_is_whole_again() {
+    let failed = Verdict::Failed(Symptom::Unreachable);
+    let mut story = suspect(slave());
+    story.tell(Event::RemoteVerdict(failed)).hears(Duty::Active, 1, 1).pass_heard(5_000);
+    assert_eq!(story.state(), StateName::Standby, "the checks have not had the time to look again");
+    story.tell(Event::RemoteVerdict(Verdict::Passed)).pass_heard(500);
+    story.tell(Event::RemoteVerdict(failed)).pass_heard(500);
+    assert_eq!(story.state(), StateName::Requesting, "a failure since then counts");
+
+    let mut lasting = suspect(slave());
+    lasting.tell(Event::RemoteVerdict(failed)).hears(Duty::Active, 1, 1).pass_heard(31_000);
+    assert_eq!(lasting.state(), StateName::Requesting, "one that lasts does so too");
+}
+
+#[test]
 fn each_rule_withholds_an_automatic_move_and_says_so() {
     let by = || "ann".into();
     let maintenance = Command::Maintenance { on: true, by: by(), reason: by() };

@@ -742,3 +742,28 @@ pub(super) fn rules() -> Vec<Rule> {
     ]);
     rules
 }
+
+#[test]
+fn without_the_arbiter_a_host_is_not_ready_and_asks_nobody_to_stop() {
+    let mut leased = standing_by();
+    let ready = |leased: &Leased| leased.story.node.beat(BOOT, Millis(0), Millis(0)).ready;
+    let passes = |leased: &mut Leased| {
+        for _ in 0..20 {
+            leased.hears(Duty::Active, 1);
+            leased.pass(500);
+        }
+    };
+    passes(&mut leased);
+    assert!(ready(&leased) && leased.story.node.not_ready().is_empty());
+    leased.lost = true;
+    passes(&mut leased);
+    assert!(!ready(&leased), "a start would not get the claim");
+    assert!(leased.story.node.not_ready()[0].contains("the arbiter cannot be used"));
+    leased.story.hears_failure(1);
+    leased.serve();
+    assert_eq!(leased.state(), StateName::Standby, "the other host is not stopped for a start that cannot be");
+    assert!(leased.saw(Rule::WithheldNotReady));
+    leased.lost = false;
+    passes(&mut leased);
+    assert!(ready(&leased));
+}
