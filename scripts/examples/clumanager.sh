@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A user script of SGI Cluster Manager: a bash function named like the application, which takes start, stop or status and
 # the number of the service. It is read by bash, not executed.
 #
@@ -14,36 +15,36 @@ MYAPP_FILE=/run/myapp.running
 
 startMyapp()
 {
-    [ -e "$MYAPP_FILE" ] || touch "$MYAPP_FILE" || return $FAIL
-    return $SUCCESS
+    [ -e "$MYAPP_FILE" ] || touch "$MYAPP_FILE" || return "$FAIL"
+    return "$SUCCESS"
 }
 
 stopMyapp()
 {
-    rm -f "$MYAPP_FILE" || return $FAIL
-    return $SUCCESS
+    rm -f "$MYAPP_FILE" || return "$FAIL"
+    return "$SUCCESS"
 }
 
 statusMyapp()
 {
-    [ -e "$MYAPP_FILE" ] || return $FAIL
-    return $SUCCESS
+    [ -e "$MYAPP_FILE" ] || return "$FAIL"
+    return "$SUCCESS"
 }
 
 myapp()
 {
     if [ $# -ne 2 ]; then
-        logAndPrint $LOG_ERR "usage: myapp start|stop|status ID"
-        return $FAIL
+        logAndPrint "$LOG_ERR" "usage: myapp start|stop|status ID"
+        return "$FAIL"
     fi
-    logAndPrint $LOG_INFO "$1 of $(getSvcName "$DB" "$2")"
+    logAndPrint "$LOG_INFO" "$1 of $(getSvcName "$DB" "$2")"
     case $1 in
     start) startMyapp ;;
     stop) stopMyapp ;;
     status) statusMyapp ;;
     *)
-        logAndPrint $LOG_ERR "$1 is none of start, stop, status"
-        return $FAIL
+        logAndPrint "$LOG_ERR" "$1 is none of start, stop, status"
+        return "$FAIL"
         ;;
     esac
 }

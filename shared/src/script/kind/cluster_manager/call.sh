@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # $0: the script, or a folder of scripts. $1: start, stop or status. $2: the service's number. $3: the function, if the
 # configuration names one.
 failover_action=$1 failover_id=$2 failover_function=$3
@@ -13,6 +14,7 @@ failover_call()
     failover_file=${1##*/}
     failover_file=${failover_file%.sh}
     set --
+    # shellcheck source=/dev/null
     source "$failover_script"
     # apache_webserver holds apache, service_test holds test.
     if [[ -n $failover_function ]]; then

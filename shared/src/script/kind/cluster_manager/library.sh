@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # The scripts use the names, not this file.
 # What user scripts of SGI Cluster Manager find when they are called. Part of every call; to try a script by hand, source
 # this file first.
 

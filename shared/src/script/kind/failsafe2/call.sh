@@ -1,11 +1,12 @@
+# shellcheck shell=sh
 # $0: the action script. $1: the resource's name.
 unset files
 trap 'rm -rf ${files:+"$files"}' EXIT
 trap 'exit 143' HUP INT TERM
-files=$(mktemp -d "${TMPDIR:-/tmp}/failover.XXXXXX") && echo "$1" >"$files/in" && : >"$files/out" || {
+if ! { files=$(mktemp -d "${TMPDIR:-/tmp}/failover.XXXXXX") && echo "$1" >"$files/in" && : >"$files/out"; }; then
     echo "the input and output files of $0 could not be made in ${TMPDIR:-/tmp}" >&2
     exit 2
-}
+fi
 "$0" "$files/in" "$files/out"
 code=$?
 [ $code -eq 0 ] || exit $code
