@@ -108,7 +108,9 @@ cargo fmt --all --check
 echo "as rustfmt has it"
 section "Shell"
 if command -v shellcheck >/dev/null; then
-  git ls-files -z '*.sh' .ci/run 'scripts/examples/failsafe2/*' | xargs -0 shellcheck
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+  # What these read, and what reads their variables, is their author's library, which is found at run time.
+  git ls-files -z 'scripts/examples/failsafe2/*' | xargs -0 shellcheck --exclude=SC1090,SC2034
   echo "shellcheck has nothing to say"
 else
   echo "not run: shellcheck is not installed"
