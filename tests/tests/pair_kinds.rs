@@ -116,7 +116,7 @@ fn a_service_of_one_step_of_each_kind_fails_over_and_back() -> Result<()> {
     let checks = KINDS.iter().filter(|(name, ..)| *name != "appclass");
     let checks =
         checks.map(|(name, ..)| format!("Resource(name: \"{name}-runs\", resource: \"{name}\", every: \"2s\"),"));
-    pair.use_resources(&format!("{}{}", entries.collect::<String>(), own_service()), &checks.collect::<String>())?;
+    pair.use_resources(&format!("{}{}", entries.collect::<String>(), own_service()), "", &checks.collect::<String>())?;
     pair.come_up()?;
     let all: Vec<&str> = KINDS.iter().map(|(name, ..)| *name).collect();
     let none: Vec<&str> = Vec::new();

@@ -43,7 +43,7 @@ fn pair(test: &str) -> Result<Option<Pair>> {
         host.run(&["ln", "-sf", "/etc/failover/dovecot.conf", "/etc/dovecot/dovecot.conf"])?;
         host.run(&["cp", "/bin/sleep", "/run/any"])?;
     }
-    pair.use_resources(RESOURCES, CHECKS)?;
+    pair.use_resources(RESOURCES, "", CHECKS)?;
     Ok(Some(pair))
 }
 

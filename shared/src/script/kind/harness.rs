@@ -45,9 +45,9 @@ Pair(
     name: "mail",
     master: Host(name: "cfg1", address: "192.0.2.11"),
     slave: Host(name: "cfg2", address: "192.0.2.12"),
-    timing: (script_timeout: "20s"),
-    proof_of_stop: [Operator],
-    service: (resources: [{entry}]),
+    timing: (script_timeout: "20s", shutdown_timeout: "1h"),
+    proof_of_stop: [Ack, Operator],
+    service: (resources: [{entry}], stopped_when: [NoProcess("no-such-process")]),
     checks: [Port(name: "web", port: 80)],
 )
 "#

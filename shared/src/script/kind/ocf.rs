@@ -64,15 +64,16 @@ impl Agent {
         let text = leaf::text(reader, node, path)?;
         let short = text.strip_prefix("ocf:").unwrap_or(&text).replace(':', "/");
         let words: Vec<&str> = short.split('/').collect();
+        let plain = |word: &str| !word.is_empty() && !word.starts_with('.');
         let agent = match words.as_slice() {
-            ["", folders @ .., provider, name] if !name.is_empty() && !provider.is_empty() => {
+            ["", folders @ .., provider, name] if plain(provider) && plain(name) => {
                 let root = match folders {
                     [root @ .., "resource.d"] => format!("/{}", root.join("/")),
                     _ => ROOT.to_owned(),
                 };
                 Some((PathBuf::from(&text), PathBuf::from(root), *provider, *name))
             }
-            [provider, name] if !name.is_empty() && !provider.is_empty() => {
+            [provider, name] if plain(provider) && plain(name) => {
                 let root = PathBuf::from(ROOT);
                 Some((root.join("resource.d").join(provider).join(name), root, *provider, *name))
             }

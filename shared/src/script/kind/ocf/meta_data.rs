@@ -88,9 +88,12 @@ fn not_waited_for(error: io::Error) -> String {
     format!("its end cannot be waited for: {error}")
 }
 
-/// Reads the XML. Agents name a document type, which is allowed and not looked up; entities that grow without end are
-/// refused by the reader of XML itself.
+/// Reads the XML. Agents name a document type, which is allowed and not looked up. They define no entities; a few lines of
+/// those could grow to gigabytes.
 fn parse(text: &str) -> Result<MetaData, String> {
+    if text.contains("<!ENTITY") {
+        return Err("its XML defines entities, which no agent needs".to_owned());
+    }
     let options = roxmltree::ParsingOptions { allow_dtd: true, nodes_limit: NODES_MAX, ..Default::default() };
     let document = roxmltree::Document::parse_with_options(text.trim(), options)
         .map_err(|error| format!("no good XML: {error}"))?;
@@ -171,12 +174,9 @@ mod tests {
     #[test]
     fn xml_that_is_broken_of_something_else_or_grows_without_end_is_refused() {
         let bomb = format!(
-            "<!DOCTYPE r [<!ENTITY a \"{}\">{}]><resource-agent>&j;</resource-agent>",
-            "x".repeat(100),
-            ('b'..='j')
-                .zip('a'..)
-                .map(|(name, of)| format!("<!ENTITY {name} \"{}\">", format!("&{of};").repeat(50)))
-                .collect::<String>()
+            "<!DOCTYPE r [<!ENTITY a \"{}\">]><resource-agent>{}</resource-agent>",
+            "x".repeat(400_000),
+            "&a;".repeat(100_000)
         );
         let deep = format!("<resource-agent>{}", "<a>".repeat(200_000));
         let endless = format!("<resource-agent>{}</resource-agent>", "<a/>".repeat(100_000));
@@ -185,7 +185,7 @@ mod tests {
             ("usage: web start|stop", "no good XML"),
             ("<resource-agent><actions></resource-agent>", "no good XML"),
             ("<html></html>", "its XML is of \"html\""),
-            (bomb.as_str(), "no good XML"),
+            (bomb.as_str(), "its XML defines entities"),
             (deep.as_str(), "no good XML"),
             (endless.as_str(), "no good XML"),
         ] {
@@ -215,7 +215,7 @@ mod tests {
         let endless = format!("echo $$ >{}; while :; do sleep 60; done", pid.display());
         for (body, said) in [
             ("exit 3", "it ended with exit status: 3"),
-            ("kill -KILL $$", "it ended with signal: 9"),
+            ("kill -KILL $$", "it ended with signal: 9 (SIGKILL)"),
             ("printf '<resource-agent name=\"\\377\"/>'", ""),
             ("head -c 3000000 /dev/zero; exit 0", "it prints more than 1048576 bytes"),
             ("yes", "it prints more than 1048576 bytes"),
