@@ -41,6 +41,8 @@ fn pair(test: &str) -> Result<Option<Pair>> {
         // The agent asks Dovecot with its usual configuration.
         host.run(&["mkdir", "-p", "/etc/dovecot"])?;
         host.run(&["ln", "-sf", "/etc/failover/dovecot.conf", "/etc/dovecot/dovecot.conf"])?;
+        // As on any host; the agent looks for bind mounts there.
+        host.run(&["ln", "-sf", "/proc/self/mounts", "/etc/mtab"])?;
         host.run(&["cp", "/bin/sleep", "/run/any"])?;
     }
     pair.use_resources(RESOURCES, "", CHECKS)?;
