@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
 use failover_tests::bench::{Row, core, death, disk, haproxy, idle, mail, pair, steps, suspicion};
 
 /// Measures the rows of one subject.
@@ -34,19 +35,27 @@ const USUAL: Amount = Amount { moves: 30, steps: 300, deaths: 20, dialogues: 5_0
 /// The budget of false suspicions is one for ten minutes.
 const LONG: Amount = Amount { suspicions: Duration::from_secs(600), idle: Duration::from_secs(60), ..USUAL };
 
+/// Measures the budgets of docs/benchmarks.md and prints them as a table.
+#[derive(Parser)]
+struct Flags {
+    /// Fewer values of each.
+    #[arg(long, conflicts_with = "long")]
+    quick: bool,
+    /// Watches for false suspicions for ten minutes.
+    #[arg(long)]
+    long: bool,
+    /// Measures one subject only.
+    rows: Option<String>,
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let said = |word: &str| arguments.iter().any(|argument| argument == word);
-    let amount = if said("--quick") {
-        QUICK
-    } else if said("--long") {
-        LONG
-    } else {
-        USUAL
+    let flags = Flags::parse();
+    let amount = match (flags.quick, flags.long) {
+        (true, _) => QUICK,
+        (_, true) => LONG,
+        _ => USUAL,
     };
-    // A word that is none of these names the rows to measure.
-    let only = arguments.iter().find(|argument| !argument.starts_with("--"));
-    match run(&amount, only.map(String::as_str)) {
+    match run(&amount, flags.rows.as_deref()) {
         Ok(table) => {
             // A reader that is gone does not want the table.
             let _ = std::io::stdout().write_all(table.as_bytes());
@@ -78,6 +87,7 @@ fn run(amount: &Amount, only: Option<&str>) -> Result<String> {
         "no such rows; there are: {}",
         subjects.map(|(name, _)| name).join(", ")
     );
+    let load_before = load()?;
     let durable = disk::durable_write(place)?;
     let write = durable.median.clone();
     let mut rows = vec![durable];
@@ -89,7 +99,15 @@ fn run(amount: &Amount, only: Option<&str>) -> Result<String> {
             rows.extend(measured.with_context(|| format!("measure {name}"))?);
         }
     }
-    table(&rows, &write)
+    let cores = std::thread::available_parallelism()?;
+    let machine = format!("{cores} cores; load of the last minute: {load_before} before, {} behind", load()?);
+    Ok(format!("{}\n{machine}\n", table(&rows, &write)?))
+}
+
+/// How busy the machine was, this program included (proc_loadavg(5)).
+fn load() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split_whitespace().next().context("no load")?.into())
 }
 
 fn table(rows: &[Row], write: &str) -> Result<String> {
