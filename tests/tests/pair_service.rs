@@ -28,7 +28,7 @@ fn a_killed_dovecot_is_taken_over_with_an_acknowledgement_and_never_two_are_up()
 
 #[test]
 fn a_restart_within_the_grace_moves_nothing_and_is_noted() -> Result<()> {
-    let setup = Setup { restart_grace: "8s", ..Setup::default() };
+    let setup = Setup::default().with_timing("restart_grace", "8s");
     let Some(pair) = Pair::begin("a_restart_within_the_grace_moves_nothing_and_is_noted", &setup)? else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ mod table;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use self::table::{Candidate, Table};
+use crate::process::pidfd_open;
 
 /// Between two searches for a process that is not there. Not sooner after a death either: whatever is left of the service then
 /// is on its way out and would only be seen dying once more.
@@ -151,7 +152,8 @@ fn as_kept(name: &str) -> &[u8] {
 
 /// A descriptor that becomes readable when the process ends. `None`: it ended before it could be opened.
 fn open(candidate: &Candidate) -> io::Result<Option<AsyncFd<OwnedFd>>> {
-    let descriptor = match pidfd_open(candidate.pid) {
+    let number = i32::try_from(candidate.pid).map_err(io::Error::other)?;
+    let descriptor = match pidfd_open(number) {
         Ok(descriptor) => descriptor,
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
         Err(error) => return Err(error),
@@ -167,20 +169,6 @@ fn open(candidate: &Candidate) -> io::Result<Option<AsyncFd<OwnedFd>>> {
 fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd gives the same open descriptor for as long as it lives, and the AsyncFd owns it.
     unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(io::Error::from)
-}
-
-#[allow(unsafe_code)] // No safe wrapper in libc, nix or std; the call takes two integers and gives a descriptor.
-fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
-    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
-    let no_flags: libc::c_uint = 0;
-    // SAFETY: pidfd_open(2) reads no memory of ours. Its descriptors are always close-on-exec.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, no_flags) };
-    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Guarding {
                 found.guarded = Some((operation, result));
             }
         }
-        if let Ok(Some(report)) = guarded.page().report()
+        if let Some(report) = guarded.report()
             && let GuardianSays::Ended = report.guarding
             && self.ended != Some(report.epoch)
         {

@@ -157,6 +157,12 @@ impl Guarded {
         }
     }
 
+    /// What the guardian said last, as [`Guarded::turn`] read it.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
     /// Waits for the guardian's line. May be dropped at any time; nothing is lost but the wish to look.
     pub async fn news(&self) -> News {
         let mut bytes = [0; 64];

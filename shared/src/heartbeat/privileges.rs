@@ -38,10 +38,22 @@ fn realtime() -> io::Result<()> {
 /// Locks what is mapped now, page by page as it is touched. Not what will be mapped: under a limit (`RLIMIT_MEMLOCK`,
 /// 8 MiB by default) that would make later allocations fail.
 fn lock_all() -> io::Result<&'static str> {
+    give_back_freed();
     let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
     mlockall(MlockAllFlags::MCL_CURRENT | on_fault)?;
     Ok("memory locked")
 }
+
+/// Gives back what starting up has freed: what is locked stays, used or not.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+fn give_back_freed() {
+    // SAFETY: malloc_trim(3) takes a number, may be called from any thread, and gives back only what nobody holds.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back_freed() {}
 
 /// Locks the part of the calling thread's stack that the loop uses.
 #[allow(unsafe_code)]

@@ -63,7 +63,12 @@ pub fn keep_descriptors_from_children() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+/// A descriptor of the process, close-on-exec, which becomes readable when it has ended. The number may belong to another
+/// process by then: whoever minds compares its start time after this.
+///
+/// # Errors
+/// What `pidfd_open(2)` says: `ESRCH` when there is no such process, `ENOSYS` before Linux 5.3.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain arguments; the result is checked before it is used.
     #[allow(unsafe_code)] // Neither std nor nix wraps pidfd_open(2).
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0_u32) };

@@ -45,12 +45,6 @@ pub fn step() -> Result<Row> {
         out.clear();
     }
     let one = begun.elapsed() / STEPS;
-    Ok(Row {
-        what: "one step of the decision core".into(),
-        budget: "-".into(),
-        median: format!("{} ns", one.as_nanos()),
-        p99: "-".into(),
-        count: STEPS as usize,
-        note: "mean; invariants checked after each".into(),
-    })
+    let note = format!("mean of {STEPS}; invariants checked after each");
+    Ok(Row::value("one step of the decision core", "-", format!("{} ns", one.as_nanos()), None, note))
 }

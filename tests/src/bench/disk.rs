@@ -22,5 +22,5 @@ pub fn durable_write(folder: &Path) -> Result<Row> {
         store.write(&record)?;
         times.push(begun.elapsed());
     }
-    Ok(Row::of("one durable write of the state (fdatasync)", "the machine's", times, "to be taken off the moves below"))
+    Ok(Row::of("one durable write of the state (fdatasync)", None, times, "to be taken off the rows with writes"))
 }

@@ -1,4 +1,4 @@
-//! A whole pair on loopback, as in the demo: times of its moves, read from both hosts' journals, and what it costs idle.
+//! A whole pair on loopback, as in the demo: times of its moves, read from both hosts' journals.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,8 +12,6 @@ use crate::demo::{Loopback, MASTER, Place, SLAVE, Stage};
 use crate::wait::{wait_for, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// How long an idle daemon is watched.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// Plays `count` moves: the service dies, is taken over, and comes back by command.
 ///
@@ -24,7 +22,6 @@ pub fn moves(folder: &Path, count: u32) -> Result<Vec<Row>> {
     stage.start()?;
     wait_state(&stage, MASTER, "Active")?;
     wait_until("readiness", LIMIT, || Ok(here(&stage, SLAVE)?["readiness_age_ms"].is_u64()))?;
-    let idle = idle()?;
     let mut spans = Spans::default();
     for _ in 0..count {
         stage.kill_service(MASTER)?;
@@ -41,22 +38,28 @@ pub fn moves(folder: &Path, count: u32) -> Result<Vec<Row>> {
     let mut rows = vec![
         Row::of(
             "verdict → demand → the first stop step begins",
-            "5 ms",
+            Some(Duration::from_millis(5)),
             to_stop,
-            "with one durable write (the demand)",
-        ),
-        Row::of("acknowledged → the first start step begins", "5 ms", to_start, "with one durable write (the claim)"),
+            "the write: the demand",
+        )
+        .with_writes(1),
+        Row::of(
+            "acknowledged → the first start step begins",
+            Some(Duration::from_millis(5)),
+            to_start,
+            "the write: the claim",
+        )
+        .with_writes(1),
         Row::of(
             "verdict → active on the other host",
-            "-",
+            None,
             whole,
             "with the demo's scripts, checks and every durable write",
         ),
     ];
     let note = "the demo's balancer, which speaks HAProxy's runtime socket; whole milliseconds";
-    rows.push(Row::of("balancer switch and read-back", "10 ms", balancer, note));
+    rows.push(Row::of("balancer switch and read-back, in a move", None, balancer, note));
     rows.push(suspected);
-    rows.extend(idle);
     Ok(rows)
 }
 
@@ -123,14 +126,14 @@ fn suspicion(stage: &Loopback) -> Result<Row> {
     let evidence = note["fields"]["evidence"].to_string();
     let age =
         evidence.split("heard ").nth(1).and_then(|rest| rest.split(" ago").next()).unwrap_or_default().to_string();
-    Ok(Row {
-        what: "silent host: age of its last beat when it is suspected".into(),
-        budget: "η + δ + 5 ms = 555 ms".into(),
-        median: age,
-        p99: "-".into(),
-        count: 1,
-        note: "η 50 ms, δ 500 ms".into(),
-    })
+    let met = age.strip_suffix(" ms").and_then(|age| age.trim().parse::<u64>().ok()).map(|age| age <= 555);
+    Ok(Row::value(
+        "silent host: age of its last beat when it is suspected",
+        "η + δ + 5 ms = 555 ms",
+        age,
+        met,
+        "η 50 ms, δ 500 ms".into(),
+    ))
 }
 
 fn here(stage: &Loopback, at: Place) -> Result<Value> {
@@ -147,66 +150,4 @@ fn operator(stage: &Loopback, at: Place, arguments: &[&str]) -> Result<()> {
     let answer = stage.operator(at, arguments, LIMIT)?;
     ensure!(matches!(answer.code, Some(0 | 1)), "{arguments:?}: {}{}", answer.stdout, answer.stderr);
     Ok(())
-}
-
-/// Memory and processor time of both daemons and their guardians while nothing happens.
-fn idle() -> Result<Vec<Row>> {
-    let mut found: Vec<(i32, String)> = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if name.trim() == "failover-slave" && descends_from_us(pid) {
-            found.push((pid, name));
-        }
-    }
-    found.sort_unstable();
-    let mut rows = Vec::new();
-    for ((pid, _), (what, budget)) in found
-        .iter()
-        .zip([("guardian, idle: PSS", "2 MiB"), ("daemon, idle: PSS (beats every 50 ms, 1 check)", "8 MiB")])
-    {
-        let before = ticks(*pid)?;
-        let pss = pss_kib(*pid)?;
-        std::thread::sleep(IDLE);
-        let spent = ticks(*pid)? - before;
-        // A tick is 10 ms (proc_pid_stat(5), USER_HZ).
-        let share = spent as f64 * 10.0 / IDLE.as_millis() as f64 * 100.0;
-        rows.push(Row {
-            what: what.into(),
-            budget: budget.into(),
-            median: format!("{:.1} MiB", pss as f64 / 1024.0),
-            p99: "-".into(),
-            count: 1,
-            note: format!("{share:.2} % of a core over {} s", IDLE.as_secs()),
-        });
-    }
-    Ok(rows)
-}
-
-fn descends_from_us(pid: i32) -> bool {
-    let own = std::process::id().to_string();
-    let mut pid = pid.to_string();
-    for _ in 0..8 {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let Some(parent) = status.lines().find_map(|line| line.strip_prefix("PPid:")) else { return false };
-        pid = parent.trim().to_string();
-        if pid == own {
-            return true;
-        }
-    }
-    false
-}
-
-fn ticks(pid: i32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let rest = stat.rsplit_once(')').context("not a stat line")?.1;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let of = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
-    Ok(of(11) + of(12))
-}
-
-fn pss_kib(pid: i32) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }

@@ -1,5 +1,6 @@
 //! What a pair in a lab is installed with: keys, certificates, configuration, scripts.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -10,6 +11,20 @@ use crate::lab::{Cable, Host, Lab};
 
 /// The configuration file on a host.
 pub const CONFIG: &str = "/etc/failover/failover.ron";
+
+/// Short times, so that a test is over soon.
+const TIMING: [(&str, &str); 10] = [
+    ("beat", "100ms"),
+    ("suspect_after", "1s"),
+    ("shutdown_timeout", "8s"),
+    ("restart_grace", "500ms"),
+    ("script_timeout", "2s"),
+    ("kill_after", "300ms"),
+    ("start_verify", "8s"),
+    ("boot_wait", "3s"),
+    ("balancer_timeout", "1s"),
+    ("balancer_every", "1s"),
+];
 
 /// Which proofs of stop the pair allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +47,10 @@ pub struct Setup {
     pub rcmd: bool,
     /// The master takes over when the slave dies while active.
     pub reverse_protection: bool,
-    /// `restart_grace`.
-    pub restart_grace: &'static str,
+    /// The keys of `timing`. What is not there has the program's own default.
+    pub timing: BTreeMap<&'static str, &'static str>,
+    /// What is checked, instead of a POP3 dialogue and the IMAP port: the entries of `checks`.
+    pub checks: Option<String>,
     /// Further lines of the configuration.
     pub more: &'static str,
     /// Post-conditions besides process, ports and mount.
@@ -48,7 +65,8 @@ impl Default for Setup {
             proofs: Proofs::default(),
             rcmd: false,
             reverse_protection: false,
-            restart_grace: "500ms",
+            timing: TIMING.into(),
+            checks: None,
             more: "",
             stopped_when: "",
             only_cgroup: false,
@@ -57,6 +75,13 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// With a key of `timing` set to another span.
+    #[must_use]
+    pub fn with_timing(mut self, key: &'static str, span: &'static str) -> Setup {
+        self.timing.insert(key, span);
+        self
+    }
+
     /// The configuration's text.
     #[must_use]
     pub fn configuration(&self) -> String {
@@ -82,7 +107,8 @@ impl Setup {
         } else {
             String::new()
         };
-        let Setup { reverse_protection, restart_grace, more, stopped_when, .. } = self;
+        let Setup { reverse_protection, more, stopped_when, .. } = self;
+        let timing: String = self.timing.iter().map(|(key, span)| format!("{key}: \"{span}\", ")).collect();
         let evidence = if self.only_cgroup {
             // Neither process names nor ports: what is not in the group is not seen.
             "cgroup: \"mail\", stopped_when: [CgroupEmpty(\"mail\")],".to_string()
@@ -97,19 +123,14 @@ impl Setup {
         };
         let port = haproxy::ADMIN_PORT;
         let backends = haproxy::BACKENDS.map(|name| format!("{name:?}")).join(", ");
-        let canary = dovecot::CANARY;
-        let expect = dovecot::CANARY_TEXT;
+        let checks = self.checks.clone().unwrap_or_else(|| checks(&front));
         format!(
             r#"// The pair of the lab: a shop's configuration with short times.
 Pair(
     name: "lab",
     master: Host(name: "cfg1", address: "{cfg1}", heartbeat: ["{cfg1}", "{second1}"]),
     slave: Host(name: "cfg2", address: "{cfg2}", heartbeat: ["{cfg2}", "{second2}"]),
-    timing: (
-        beat: "100ms", suspect_after: "1s", shutdown_timeout: "8s", restart_grace: "{restart_grace}",
-        script_timeout: "2s", kill_after: "300ms", start_verify: "8s", boot_wait: "3s",
-        balancer_timeout: "1s", balancer_every: "1s",
-    ),
+    timing: ({timing}),
     proof_of_stop: [{proofs}],
     {rcmd}
     reverse_protection: {reverse_protection},
@@ -120,11 +141,7 @@ Pair(
         watch_processes: ["dovecot"],
     ),
     checks: [
-        Pop3(
-            name: "pop3", user: "{canary}", password_file: "canary.pass", expect: "{expect}",
-            through: "{front}:110", every: "1s", timeout: "900ms", fails: 3, of: 3,
-        ),
-        Port(name: "imap", port: 143, every: "1s", timeout: "900ms", fails: 3, of: 3),
+        {checks}
     ],
     balancer: HaProxy(socket: "{front}:{port}", backends: [{backends}], master: "cfg1", slave: "cfg2"),
     references: [Tcp("{front}:{port}")],
@@ -148,6 +165,18 @@ Pair(
         }
         Ok(())
     }
+}
+
+/// What a shop checks: that mail can be read, and that the other port is open.
+fn checks(front: &str) -> String {
+    let (canary, expect) = (dovecot::CANARY, dovecot::CANARY_TEXT);
+    format!(
+        r#"Pop3(
+            name: "pop3", user: "{canary}", password_file: "canary.pass", expect: "{expect}",
+            through: "{front}:110", every: "1s", timeout: "900ms", fails: 3, of: 3,
+        ),
+        Port(name: "imap", port: 143, every: "1s", timeout: "900ms", fails: 3, of: 3),"#
+    )
 }
 
 /// Makes the pair's keys and certificates, and puts on each host what it needs of them.
