@@ -69,6 +69,12 @@ impl Script {
         missing
     }
 
+    /// Whether its contract knows this.
+    #[must_use]
+    pub fn can(&self, action: Action) -> bool {
+        self.contract().can(action)
+    }
+
     /// Its contract.
     pub(crate) fn contract(&self) -> &dyn Kind {
         self.kind.contract()

@@ -175,6 +175,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// Its word in the configuration.
+            #[must_use]
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $(AnyKind::$word(_) => stringify!($word),)+
+                }
+            }
+
             /// Its contract.
             pub(crate) fn contract(&self) -> &dyn Kind {
                 match self {
