@@ -92,17 +92,6 @@ mod active {
     /// The number of the active bug, plus one; zero: none. For the whole process: one is tried at a time.
     static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
-    /// The library's own tests have a bug by its name from outside: those of the acting half turn red by it.
-    #[cfg(test)]
-    fn from_outside() {
-        extern crate std;
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            let named = std::env::var("PLANTED_BUG").ok();
-            plant(Bug::ALL.iter().copied().find(|bug| named.as_deref() == Some(bug.name())));
-        });
-    }
-
     /// From now on every core of this process has this bug and no other.
     pub fn plant(bug: Option<Bug>) {
         ACTIVE.store(bug.map_or(0, |bug| bug as usize + 1), Ordering::Relaxed);
@@ -112,7 +101,7 @@ mod active {
     #[must_use]
     pub fn planted(bug: Bug) -> bool {
         #[cfg(test)]
-        from_outside();
+        super::super::tests::planting::plant_from_outside();
         ACTIVE.load(Ordering::Relaxed) == bug as usize + 1
     }
 }

@@ -17,6 +17,8 @@ mod network;
 mod pair;
 mod person;
 mod place;
+#[cfg(feature = "planted")]
+pub(super) mod planting;
 mod proofs;
 mod random;
 mod story;
