@@ -52,7 +52,7 @@ fn step(head: &str, task: &Task, operation: Operation, loaded: &Loaded, out: &mu
     let text = format!("{} {name}{title} (at most {limit}{user})", script.kind.word());
     let missing = script.missing(&loaded.config.service.directory);
     let mark = if missing.is_empty() { " " } else { "!" };
-    out.folded(&format!(" {mark}{head}"), 8, &text)?;
+    out.folded(&format!(" {mark}{head}"), 7, &text)?;
     for lack in &missing {
         out.folded("", 12, lack)?;
     }

@@ -37,9 +37,7 @@ pub(super) fn run(kind: &str, name: &str, directory: &Path, out: &mut Out<'_>) -
     if !template.needs.is_empty() {
         out.line(format!("note: {}", template.needs))?;
     }
-    out.line(format!(
-        "next: put this into `resources` of `service` in failover.ron, with an editor fill in what it does:"
-    ))?;
+    out.line("next: fill in what it does, and put this into `resources` of `service` in failover.ron:")?;
     out.line(format!("      {}", entry(template, name, shown)))?;
     out.line(format!("then: failoverctl script test {name} start --dry-run"))?;
     Ok(Exit::Ok)

@@ -213,6 +213,8 @@ pub enum Postcondition {
     CgroupEmpty(PathBuf),
     /// This command exits 0.
     Command(Step),
+    /// This resource says that it does not run here, by its own contract.
+    NotRunning(Box<Script>),
 }
 
 /// A health question.

@@ -165,7 +165,7 @@ impl Work {
         let due = (begun + copy.every).max(Instant::now());
         match asked {
             None => {
-                self.row(copy).last = Some("ended for a move".to_owned());
+                self.row(copy).last = Some("ended early: a move, or maintenance".to_owned());
                 self.due.remove(&copy.name);
             }
             Some(asked) if asked.answer.passed() => {

@@ -17,6 +17,7 @@ pub use failsafe1::FailSafe1;
 pub use failsafe2::FailSafe2;
 pub use plain::Plain;
 pub use program::Program;
+pub(crate) use program::not_runnable;
 pub use shell_line::ShellLine;
 
 use std::path::Path;
@@ -145,6 +146,11 @@ pub(crate) trait Kind {
     /// Its class, where `class` is not written.
     fn class(&self) -> Option<Class> {
         None
+    }
+
+    /// Whether it can say for certain that it does not run: a stop may then rest on its word.
+    fn tells_not_running(&self) -> bool {
+        self.can(Action::Exclusive)
     }
 
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
