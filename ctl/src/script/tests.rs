@@ -152,7 +152,9 @@ async fn a_step_that_succeeds_only_once_is_not_idempotent_and_shows_its_last_lin
 #[tokio::test]
 async fn what_a_stop_leaves_of_what_the_test_started_is_named() {
     let bench = Bench::new();
-    bench.resource("case $1 in start) [ -e pids ] || { setsid sleep 60 >/dev/null 2>&1 & echo $! >pids; sleep 0.2; } ;; esac");
+    bench.resource(
+        "case $1 in start) [ -e pids ] || { setsid sleep 60 >/dev/null 2>&1 & echo $! >pids; sleep 0.2; } ;; esac",
+    );
     let (exit, text) = bench.script(&["test", "it", "start", "--yes"]).await;
     assert_eq!(exit.unwrap(), Exit::Ok, "{text}");
     let (exit, text) = bench.script(&["test", "it", "stop", "--yes"]).await;

@@ -172,7 +172,10 @@ async fn a_move_ends_the_copy_with_all_that_it_started_before_any_list_begins() 
     drop(turn);
     daemon.until("it is told", |rows| rows["users"].last.is_some()).await;
     let row = daemon.row(0);
-    assert_eq!((row.last.as_deref(), row.failed, row.current_at), (Some("ended early: a move, or maintenance"), false, None));
+    assert_eq!(
+        (row.last.as_deref(), row.failed, row.current_at),
+        (Some("ended early: a move, or maintenance"), false, None)
+    );
 }
 
 #[tokio::test]
