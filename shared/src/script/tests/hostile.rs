@@ -33,7 +33,8 @@ Pair(
         let loaded = loaded.unwrap_or_else(|wrong| panic!("{wrong}"));
         let environment = Environment::of(&loaded, Role::Slave, Operation::Takeover, Epoch(0), "test");
         let task = loaded.config.service.resources[0].to(action);
-        let asked = ask(&task, &environment, self.folder.path(), &mut Cancel::never());
+        let mut never = Cancel::never();
+        let asked = ask(&task, &environment, self.folder.path(), &mut never);
         tokio::time::timeout(Duration::from_secs(60), asked).await.expect("it never ended")
     }
 }
