@@ -18,6 +18,7 @@ mod order;
 mod out;
 mod reach;
 mod role;
+mod script;
 mod sheet;
 mod status;
 mod stop_here;
@@ -99,6 +100,8 @@ enum Command {
     Check(check::Arguments),
     /// Give scripts of FailSafe and Cluster Manager what they expect of their old system
     Compat(compat::Arguments),
+    /// For authors of scripts: write a template, list the steps, try one
+    Script(script::Arguments),
     /// Which role this host has: master, slave or none
     Role(role::Arguments),
     /// Wait until the socket server of a host accepts connections
@@ -161,6 +164,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
         Command::Compat(flags) => compat::run(config, flags, out).await,
+        Command::Script(flags) => script::run(config, *role, daemon, flags, out).await,
         Command::ArbiterInit(flags) => arbiter_init::run(config, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),
         Command::Reach(flags) => reach::run(config, flags, out).await,

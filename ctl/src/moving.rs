@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Go on although the two configurations differ
     #[arg(long)]
     despite_config_difference: bool,
+    /// Go on although a copy of the other host's data is older than its `max_age`
+    #[arg(long)]
+    despite_old_copy: bool,
     /// How long to watch. The move goes on afterwards
     #[arg(long, default_value = "120s", value_parser = span)]
     wait: Duration,
@@ -56,6 +59,7 @@ pub(crate) async fn run(daemon: &Daemon, to: Role, arguments: &Arguments, out: &
         reason: arguments.reason.clone(),
         dry_run: arguments.dry_run,
         despite_config_difference: arguments.despite_config_difference,
+        despite_old_copy: arguments.despite_old_copy,
     };
     if arguments.dry_run {
         let answer = daemon.command(&request).await?;

@@ -14,6 +14,9 @@ pub(crate) struct StartAlone {
     /// How you know that the other host does not run the service; kept in the journal
     #[arg(long)]
     reason: String,
+    /// Go on although a copy of the other host's data is older than its `max_age`
+    #[arg(long)]
+    despite_old_copy: bool,
 }
 
 /// Flags of `confirm-stopped`.
@@ -57,7 +60,8 @@ enum Switch {
 }
 
 pub(crate) async fn start_alone(daemon: &Daemon, order: &StartAlone, out: &mut Out<'_>) -> anyhow::Result<Exit> {
-    let request = Request::StartAlone { by: commander(), reason: order.reason.clone() };
+    let StartAlone { reason, despite_old_copy } = order;
+    let request = Request::StartAlone { by: commander(), reason: reason.clone(), despite_old_copy: *despite_old_copy };
     accepted(daemon, &request, "watch it: failoverctl status --watch", out).await
 }
 

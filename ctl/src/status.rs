@@ -1,5 +1,6 @@
 //! `failoverctl status`: one screen, and an exit code for a monitoring system.
 
+mod copies;
 mod headline;
 mod screen;
 #[cfg(test)]

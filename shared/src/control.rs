@@ -49,6 +49,9 @@ pub enum Request {
         dry_run: bool,
         /// Go on although the configurations differ.
         despite_config_difference: bool,
+        /// Go on although a copy is old. Older versions do not send it.
+        #[serde(default)]
+        despite_old_copy: bool,
     },
     /// Give up the move that is under way, if it is not acknowledged yet.
     Abort {
@@ -61,6 +64,9 @@ pub enum Request {
         by: String,
         /// Why.
         reason: String,
+        /// Go on although a copy is old.
+        #[serde(default)]
+        despite_old_copy: bool,
     },
     /// The service is stopped on that host: a person says so.
     ConfirmStopped {

@@ -57,6 +57,9 @@ pub struct Status {
     pub not_ready: Vec<String>,
     /// How old that look is; `None`: not looked yet.
     pub readiness_age_ms: Option<u64>,
+    /// What the stand-by copies.
+    #[serde(default)]
+    pub copies: Vec<CopyStatus>,
     /// The balancer.
     pub balancer: BalancerStatus,
     /// The configuration.
@@ -136,6 +139,33 @@ pub struct CheckStatus {
     pub stale_after_ms: Option<u64>,
     /// Failures among the rounds looked back on, and how many make a failure.
     pub failures: String,
+}
+
+/// A copy of the other host's data, as it is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyStatus {
+    /// Its name.
+    pub name: String,
+    /// This host ran the service last: the data here are what others copy.
+    pub is_original: bool,
+    /// When the data here was current, in UTC; `None`: it was never copied.
+    pub current_at: Option<String>,
+    /// How long ago that was, which is what a take-over now loses at most; `None`: not known.
+    pub age_ms: Option<u64>,
+    /// What is older is old.
+    pub max_age_ms: u64,
+    /// The most that a take-over loses while every copy succeeds.
+    pub worst_loss_ms: u64,
+    /// It is, or its age is not known.
+    pub is_old: bool,
+    /// What an old copy means for a take-over: `Allowed`, `Blocked`, `Asks`.
+    pub when_old: String,
+    /// The last try in words; `None`: not tried since this daemon started.
+    pub last: Option<String>,
+    /// That failed.
+    pub failed: bool,
+    /// It is just being made.
+    pub runs: bool,
 }
 
 /// The balancer as last read back.

@@ -52,6 +52,7 @@ pub(crate) fn status(role: Role) -> Status {
         }],
         not_ready: Vec::new(),
         readiness_age_ms: Some(4_000),
+        copies: Vec::new(),
         balancer: BalancerStatus {
             kind: "haproxy".into(),
             wanted: None,

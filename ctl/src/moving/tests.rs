@@ -59,6 +59,7 @@ fn arguments(wait_ms: u64) -> Arguments {
         reason: "test".into(),
         dry_run: false,
         despite_config_difference: false,
+        despite_old_copy: false,
         wait: Duration::from_millis(wait_ms),
     }
 }

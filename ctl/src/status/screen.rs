@@ -172,6 +172,10 @@ fn rest(here: &Status, out: &mut Out<'_>) -> Result<()> {
     }
     let channel = if here.peer.channel_open { (' ', "open") } else { ('!', "not open") };
     say(channel.0, "channel", format!("to {}: {}", here.peer.host, channel.1))?;
+    for copy in &here.copies {
+        let (mark, text) = super::copies::line(copy);
+        say(mark, "copy", text)?;
+    }
     let (mark, balancer) = balancer(&here.balancer);
     say(mark, "balancer", balancer)?;
     let (mark, equal) = match here.config.equal {

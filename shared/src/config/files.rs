@@ -11,6 +11,7 @@ use super::problem::Severity;
 use crate::decision::Role;
 use crate::fence::check_options_file;
 use crate::provision::{host_key_path, load_identity, load_pair_key, load_secret, peer_certificate};
+use crate::script::kind::Action;
 use crate::script::{Script, Stage, Task};
 
 /// Something about a file that the operator should know.
@@ -117,6 +118,12 @@ fn scripts(config: &Config, findings: &mut Vec<Finding>) {
             if told.insert((key.clone(), message.clone())) {
                 warn(key.clone(), message);
             }
+        }
+    }
+    for copy in &config.copies {
+        let script = Task::line(Action::Monitor, &copy.command).script;
+        for message in script.missing(directory) {
+            warn(format!("copies[{}].command", copy.name), message);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! value stands. From that tree the checked [`Config`] is made, and every problem is told with its place.
 
 mod arbiter;
+mod copies;
 mod digest;
 mod duration;
 mod fence;
@@ -27,6 +28,7 @@ pub(crate) use reader::{Read, Reader};
 pub(crate) use tree::{Kind as RonKind, Node};
 
 pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard};
+pub use copies::{StandbyCopy, WhenOld, oldest_in_use};
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
 pub use fence::{FenceAgent, FenceDelay, FenceDevice};

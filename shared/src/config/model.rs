@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::arbiter::Arbiter;
+use super::copies::StandbyCopy;
 use super::fence::{FenceDelay, FenceDevice};
 use crate::decision::Role;
 use crate::script::{FailoverPolicy, Lists, Script};
@@ -39,6 +40,8 @@ pub struct Config {
     pub fence_delay: FenceDelay,
     /// How the service is started and stopped, and how a stop is verified.
     pub service: Service,
+    /// What the stand-by copies from the active host.
+    pub copies: Vec<StandbyCopy>,
     /// The health questions.
     pub checks: Vec<Check>,
     /// What moves the clients.
@@ -210,6 +213,8 @@ pub enum Postcondition {
     CgroupEmpty(PathBuf),
     /// This command exits 0.
     Command(Step),
+    /// This resource says that it does not run here, by its own contract.
+    NotRunning(Box<Script>),
 }
 
 /// A health question.

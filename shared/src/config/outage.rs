@@ -24,6 +24,7 @@ pub struct FaultOutage {
 pub fn stop_limit(timing: &Timing, service: &Service) -> Duration {
     let verify = service.stopped_when.iter().filter_map(|condition| match condition {
         Postcondition::Command(step) => Some(step.timeout),
+        Postcondition::NotRunning(script) => script.not_running().map(|task| task.limit()),
         _ => None,
     });
     total([slowest_stop(service), timing.kill_after, timing.kill_after].into_iter().chain(verify))

@@ -7,6 +7,7 @@ use super::*;
 use crate::script::Operation;
 
 mod arbiter;
+mod copies;
 mod examples;
 mod fence;
 mod files;
@@ -86,6 +87,7 @@ Pair(
         directory: "scripts", cgroup: Some("system.slice/dovecot.service"), on_stop_failure: AskOperator,
         watch_processes: ["dovecot"],
     ),
+    copies: [Copy(name: "users", command: "./copy.sh", timeout: "2min", every: "5min", max_age: "7min", when_old: Asks)],
     checks: [
         Pop3(name: "a", every: "5s", timeout: "5s", fails: 1, of: 2, port: 110, user: "u", password_file: "p",
              tls: StartTls, expect: "x", through: None),

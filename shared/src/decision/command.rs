@@ -14,14 +14,24 @@ use super::rule::Rule;
 use super::state::State;
 use super::types::{Epoch, Millis, OperationId, Presence, RequestId, Role, StopMeans};
 
+/// What a person has seen and goes on with.
+#[derive(Clone, Copy)]
+struct Despite {
+    config_difference: bool,
+    old_copy: bool,
+}
+
 impl Node {
     pub(super) fn command(&mut self, now: Millis, ticket: u64, command: Command, out: &mut Vec<Action>) {
         let result = match command {
-            Command::MoveHere { by, reason, despite_config_difference } => {
-                self.move_here(now, by, reason, despite_config_difference, out)
+            Command::MoveHere { by, reason, despite_config_difference, despite_old_copy } => {
+                let despite = Despite { config_difference: despite_config_difference, old_copy: despite_old_copy };
+                self.move_here(now, by, reason, despite, out)
             }
             Command::Abort { by } => self.abort(now, &by, out),
-            Command::StartAlone { by, reason } => self.start_alone(now, by, reason, out),
+            Command::StartAlone { by, reason, despite_old_copy } => {
+                self.start_alone(now, by, reason, despite_old_copy, out)
+            }
             Command::ConfirmStopped { host, by, reason, epoch, port_answers } => {
                 self.confirm_stopped(now, host, by, &reason, epoch, port_answers, out)
             }
@@ -50,7 +60,7 @@ impl Node {
         now: Millis,
         by: String,
         reason: String,
-        despite_difference: bool,
+        despite: Despite,
         out: &mut Vec<Action>,
     ) -> Result<String, String> {
         let here = match &self.state {
@@ -72,7 +82,7 @@ impl Node {
         };
         here?;
         let evidence = Evidence::Command { by, reason };
-        let reasons = self.against_move(now, &evidence, despite_difference);
+        let reasons = self.against_move(now, &evidence, despite);
         if !reasons.is_empty() {
             return Err(reasons.join("\n"));
         }
@@ -81,7 +91,7 @@ impl Node {
     }
 
     /// Everything that speaks against a commanded move now, so that a person need not find it out one by one.
-    fn against_move(&self, now: Millis, evidence: &Evidence, despite_difference: bool) -> Vec<String> {
+    fn against_move(&self, now: Millis, evidence: &Evidence, despite: Despite) -> Vec<String> {
         let mut reasons: Vec<String> = Vec::new();
         for rule in self.all_withheld_by(now, evidence) {
             reasons.push(match rule {
@@ -95,14 +105,22 @@ impl Node {
                 reasons
                     .push(format!("the {peer} is in maintenance and would refuse: failoverctl maintenance off, there"));
             }
-            if beat.digest != self.policy.digest && !despite_difference {
+            if beat.digest != self.policy.digest && !despite.config_difference {
                 reasons.push(
                     "the configurations of the two hosts differ (failoverctl status names the keys); to go on all the same: --despite-config-difference"
                         .to_string(),
                 );
             }
         }
+        reasons.extend(self.old_copies_unless(despite.old_copy));
         reasons
+    }
+
+    /// What is said of old copies to a person who has not said yet that they will do.
+    fn old_copies_unless(&self, despite: bool) -> Option<String> {
+        let copies = &self.facts.old_copies;
+        (!despite && !copies.is_empty())
+            .then(|| format!("{}; to go on with what is there: --despite-old-copy", copies.join("; ")))
     }
 
     /// Up to the acknowledgement nothing is lost by turning back; behind it the service runs nowhere, and only forward leads
@@ -134,6 +152,7 @@ impl Node {
         now: Millis,
         by: String,
         reason: String,
+        despite_old_copy: bool,
         out: &mut Vec<Action>,
     ) -> Result<String, String> {
         let State::Passive { looking: None, clean: true } = self.state else {
@@ -156,6 +175,9 @@ impl Node {
         }
         if !self.is_ready() {
             return Err(format!("{} {}", Rule::WithheldNotReady.sentence(), self.not_ready().join("; ")));
+        }
+        if let Some(refusal) = self.old_copies_unless(despite_old_copy) {
+            return Err(refusal);
         }
         let request = RequestId { incarnation: self.incarnation, number: self.next_request };
         self.next_request += 1;

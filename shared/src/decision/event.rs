@@ -40,6 +40,8 @@ pub enum Event {
     },
     /// Why a start would fail now; empty: ready.
     Readiness(Vec<String>),
+    /// Copies of the other host's data that are too old for a take-over nobody asked for, one sentence each.
+    OldCopies(Vec<String>),
     /// The host that the failover policy names first, if there is such a policy and it has answered.
     Preferred(Option<Role>),
     /// The witnesses' answer to [`super::Action::AskWitness`].
@@ -181,6 +183,8 @@ pub enum Command {
         reason: String,
         /// Go on although the two configurations differ.
         despite_config_difference: bool,
+        /// Go on although a copy is old.
+        despite_old_copy: bool,
     },
     /// Give up the move to this host, if the other has not acknowledged yet.
     Abort {
@@ -193,6 +197,8 @@ pub enum Command {
         by: String,
         /// Why.
         reason: String,
+        /// Go on although a copy is old.
+        despite_old_copy: bool,
     },
     /// The service is stopped on the other host: a person says so.
     ConfirmStopped {

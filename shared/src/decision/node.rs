@@ -81,6 +81,8 @@ pub(super) struct Facts {
     pub(super) through: Verdict,
     /// `None`: readiness has not been looked at yet.
     pub(super) not_ready: Option<Vec<String>>,
+    /// Copies of the peer's data that a person has to be asked about.
+    pub(super) old_copies: Vec<String>,
     /// No reference point answers, or the own link is down.
     pub(super) isolated: bool,
     /// The host that a failover policy names first.
@@ -157,6 +159,7 @@ impl Node {
             Event::ThroughVerdict(verdict) => self.facts.through = verdict,
             Event::References { answering, of, link_up } => self.references(now, answering, of, link_up, out),
             Event::Readiness(reasons) => self.facts.not_ready = Some(reasons),
+            Event::OldCopies(copies) => self.facts.old_copies = copies,
             Event::Preferred(role) => self.facts.preferred = role,
             Event::Witness { direct, through } => self.witness(now, direct, through, out),
             Event::DemandReceived(demand) => self.demand_received(now, demand, out),
@@ -415,6 +418,9 @@ impl Node {
         ));
         if let Some(reasons) = self.facts.not_ready.as_ref().filter(|reasons| !reasons.is_empty()) {
             lines.push(format!("not ready: {}", reasons.join("; ")));
+        }
+        if !self.facts.old_copies.is_empty() {
+            lines.push(self.facts.old_copies.join("; "));
         }
         lines.extend(self.arbiter_evidence(now));
         if self.facts.isolated {

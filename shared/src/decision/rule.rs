@@ -45,6 +45,7 @@ rules! {
     WithheldSelfIsolated = "Withheld: no reference point answers either, so this host may be the one that is cut off.",
     WithheldTilt = "Withheld: the own loop was late; its view of silence is not trusted yet.",
     WithheldNoReverse = "Withheld: reverse_protection is off, so the master does not take over by itself.",
+    WithheldOldCopy = "Withheld: a copy of the other host's data is older than its max_age, and a person is to be asked.",
     WithheldRefused = "Withheld: the last demand was refused or could not be written; the next is held back for a while.",
     WithheldAnswering = "Withheld: a demand of the peer is being answered.",
     WithheldFrozen = "Withheld: the program caught itself in a wrong belief; decisions are frozen until acknowledged.",

@@ -212,6 +212,7 @@ impl Node {
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
             (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),
             (!self.is_ready() && !planted(Bug::DemandsUnready), Rule::WithheldNotReady),
+            (!commanded && !self.facts.old_copies.is_empty(), Rule::WithheldOldCopy),
             (!commanded && now < self.refused_until, Rule::WithheldRefused),
             (rests_on_silence && self.tilt_until.is_some(), Rule::WithheldTilt),
             (rests_on_silence && self.facts.isolated, Rule::WithheldSelfIsolated),
@@ -231,13 +232,18 @@ impl Node {
             Rule::WithheldAnswering | Rule::WithheldTilt | Rule::WithheldRefused | Rule::WithheldSelfIsolated
         );
         if service_in_need && !self_ending {
-            self.page(
-                PageKind::NoTakeover,
-                format!("The {} needs a take-over, and this host does not make one.", self.policy.role.peer()),
-                rule.sentence(),
-                "failoverctl why; then mend the cause, or move by hand: failoverctl takeover / takeback",
-                out,
-            );
+            let (effect, next) = if rule == Rule::WithheldOldCopy {
+                let command = if self.policy.role == Role::Master { "takeback" } else { "takeover" };
+                (
+                    format!("{} {}", rule.sentence(), self.facts.old_copies.join("; ")),
+                    format!("to take over with what is there: failoverctl {command} --despite-old-copy"),
+                )
+            } else {
+                let next = "failoverctl why; then mend the cause, or move by hand: failoverctl takeover / takeback";
+                (rule.sentence().into(), next.into())
+            };
+            let cause = format!("The {} needs a take-over, and this host does not make one.", self.policy.role.peer());
+            self.page(PageKind::NoTakeover, cause, effect, next, out);
         }
     }
 

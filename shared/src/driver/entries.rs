@@ -34,7 +34,7 @@ pub(super) fn command(text: &str, by: &str, answer: &Result<String, String>) -> 
     entry("command", text, &[("by", json!(by)), ("accepted", json!(accepted)), ("answer", json!(said))])
 }
 
-/// Anything else, by kind: `daemon`, `balancer`, `check`, `config`, `service`, `step`.
+/// Anything else, by kind: `daemon`, `balancer`, `check`, `config`, `copy`, `service`, `step`.
 pub(super) fn entry(kind: &str, text: &str, fields: &[(&str, Value)]) -> Entry {
     fields.iter().fold(Entry::now(kind, text), |entry, (name, value)| entry.with(name, value.clone()))
 }

@@ -2,6 +2,7 @@
 
 mod arbitration;
 mod balancing;
+mod copies;
 mod disk;
 mod entries;
 mod guarding;
@@ -64,6 +65,8 @@ pub(crate) enum Input {
     },
     /// The main process of this name died.
     ProcessDied(String),
+    /// What is known of the copies.
+    Copies(copies::Told),
     /// The balancer's reconciler.
     Balancer(balancer::Report),
     /// A script step began or ended.

@@ -82,21 +82,22 @@ impl Driver {
             return self.pass_on(request, to);
         }
         match request {
-            Request::Move { dry_run: true, despite_config_difference, .. } => {
-                to.answer(self.dry_run(now, despite_config_difference));
-            }
-            Request::Move { by, reason, despite_config_difference, .. } => {
+            Request::Move { by, reason, dry_run, despite_config_difference, despite_old_copy, .. } => {
                 let text = format!("move the service to the {own}: {reason}");
-                let command = Command::MoveHere { by: by.clone(), reason, despite_config_difference };
+                let command = Command::MoveHere { by: by.clone(), reason, despite_config_difference, despite_old_copy };
+                if dry_run {
+                    return to.answer(self.dry_run(now, command));
+                }
                 self.command(now, command, Ticket { to, text, by });
             }
             Request::Abort { by } => {
                 let ticket = Ticket { to, text: "abort".into(), by: by.clone() };
                 self.command(now, Command::Abort { by }, ticket);
             }
-            Request::StartAlone { by, reason } => {
+            Request::StartAlone { by, reason, despite_old_copy } => {
                 let text = format!("start-alone: {reason}");
-                self.command(now, Command::StartAlone { by: by.clone(), reason }, Ticket { to, text, by });
+                let command = Command::StartAlone { by: by.clone(), reason, despite_old_copy };
+                self.command(now, command, Ticket { to, text, by });
             }
             Request::ConfirmStopped { host, by, reason, epoch } => self.confirm_stopped(host, by, reason, epoch, to),
             Request::Acknowledge { by } => {
@@ -135,11 +136,9 @@ impl Driver {
     }
 
     /// Whether a move here would be accepted, told by a copy of the core that is then thrown away.
-    fn dry_run(&self, now: Millis, despite_config_difference: bool) -> Reply {
+    fn dry_run(&self, now: Millis, command: Command) -> Reply {
         let mut copy = self.node.clone();
         let mut actions = Vec::new();
-        let (by, reason) = ("dry run".into(), "dry run".into());
-        let command = Command::MoveHere { by, reason, despite_config_difference };
         copy.step(now, Event::Command { ticket: 0, command }, &mut actions);
         let answer = actions.into_iter().find_map(|action| match action {
             crate::decision::Action::Reply { ticket: 0, result } => Some(result),

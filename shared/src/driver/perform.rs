@@ -30,6 +30,7 @@ impl Driver {
             Action::Answer { request, answer } => self.answer_demand(request, answer),
             Action::Look { operation } => self.service.look(operation),
             Action::Start { operation, epoch, resume, evidence } => {
+                self.note_copies(now);
                 self.service.start(operation, epoch, resume, &evidence.to_string());
             }
             Action::Stop { operation, epoch, resume, reason } => {
@@ -70,7 +71,6 @@ impl Driver {
                 }
             }
         }
-        let _ = now;
     }
 
     /// Devices may take minutes; the core has a limit for all of them.

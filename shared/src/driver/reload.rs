@@ -44,6 +44,7 @@ impl Driver {
         }
         self.service.replace_config(self.loaded.clone());
         self.watch.replace_config(&self.loaded);
+        self.copies.replace_config(self.loaded.clone());
         let policy = setup::policy(&self.loaded, role);
         self.step(now, Event::PolicyChanged(policy));
         tracing::info!(digest = format!("{:016x}", self.loaded.digest), "a new configuration is in force");

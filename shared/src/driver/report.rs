@@ -46,6 +46,7 @@ impl Driver {
             checks: self.watch.rows(now),
             not_ready: node.not_ready(),
             readiness_age_ms: self.facts.readiness.map(|at| now.since(at).0),
+            copies: self.copies.status(now, node, config),
             balancer: self.balancing.status(),
             config: self.config_status(),
             timers: node.timers().into_iter().map(|(timer, at)| (format!("{timer:?}"), at.since(now).0)).collect(),
@@ -56,7 +57,10 @@ impl Driver {
             }),
             last_reason: self.facts.last_reason.clone(),
             pages_waiting: self.pager.status().waiting as u64,
-            troubles: self.troubles.values().cloned().chain(self.canary_trouble()).collect(),
+            troubles: (self.troubles.values().cloned())
+                .chain(self.canary_trouble())
+                .chain(self.copies.troubles(now, node, config))
+                .collect(),
             counters: self.counters(),
         }
     }

@@ -58,6 +58,11 @@ impl ServiceWork {
         ServiceWork { role: settings.role, boot, log, loaded, disk, inputs, resume, left, lock, running: None }
     }
 
+    /// What runs beside no list takes this first.
+    pub(super) fn lock(&self) -> ListLock {
+        self.lock.clone()
+    }
+
     /// The next list runs by the new configuration; one that runs goes on by the old.
     pub(super) fn replace_config(&mut self, loaded: Arc<Loaded>) {
         self.loaded = loaded;

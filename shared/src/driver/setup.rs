@@ -8,6 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::mpsc;
 
 use super::arbitration::Arbitration;
+use super::copies::Copies;
 use super::disk::{self, Disk};
 use super::guarding::Guarding;
 use super::turn::{Driver, Sources};
@@ -201,6 +202,8 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         Node::new(policy(&loaded, role), boot, incarnation, record, guarding.remembered(), clock::now(), &mut first);
     let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume);
     let watch = Watch::start(&settings, &loaded, role, inputs.clone());
+    let place = (role, boot);
+    let copies = Copies::start(&loaded, place, &settings.state_dir, service.lock(), disk.clone(), inputs.clone());
     let restarts = std::env::var("FAILOVER_RESTARTS").unwrap_or_default();
     disk.note(entries::entry(
         "daemon",
@@ -221,6 +224,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         disk,
         service,
         watch,
+        copies,
         balancing,
         arbitration,
         guarding,

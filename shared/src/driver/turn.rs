@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::arbitration::Arbitration;
+use super::copies::Copies;
 use super::disk::Disk;
 use super::entries;
 use super::guarding::Guarding;
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     pub(super) disk: Disk,
     pub(super) service: ServiceWork,
     pub(super) watch: Watch,
+    pub(super) copies: Copies,
     pub(super) balancing: super::balancing::Balancing,
     pub(super) arbitration: Arbitration,
     pub(super) guarding: Guarding,
@@ -88,6 +90,7 @@ pub(super) struct Parts {
     pub(super) disk: Disk,
     pub(super) service: ServiceWork,
     pub(super) watch: Watch,
+    pub(super) copies: Copies,
     pub(super) balancing: super::balancing::Balancing,
     pub(super) arbitration: Arbitration,
     pub(super) guarding: Guarding,
@@ -132,7 +135,7 @@ enum Woken {
 impl Driver {
     pub(super) fn new(parts: Parts) -> Driver {
         let Parts { settings, loaded, boot, node, heartbeat, header, keys, channel_counters, peer, disk, .. } = parts;
-        let Parts { service, watch, balancing, arbitration, guarding, pager, inputs, troubles, .. } = parts;
+        let Parts { service, watch, copies, balancing, arbitration, guarding, pager, inputs, troubles, .. } = parts;
         Driver {
             state: node.state().name(),
             settings,
@@ -147,6 +150,7 @@ impl Driver {
             disk,
             service,
             watch,
+            copies,
             balancing,
             arbitration,
             guarding,
@@ -274,7 +278,8 @@ impl Driver {
 
     fn input(&mut self, now: Millis, input: Input) {
         match input {
-            Input::Core(Event::Readiness(reasons)) => {
+            Input::Core(Event::Readiness(mut reasons)) => {
+                reasons.extend(self.look_at_copies(now));
                 self.facts.readiness = Some(now);
                 self.step(now, Event::Readiness(reasons));
             }
@@ -294,6 +299,7 @@ impl Driver {
                     self.step(now, event);
                 }
             }
+            Input::Copies(told) => self.copies_told(now, told),
             Input::Balancer(report) => self.balancer_reported(now, report),
             Input::Step(step) => self.step_progress(now, step),
             Input::PeerKeys(keys) => self.facts.peer_keys = Some(keys),
@@ -405,6 +411,7 @@ impl Driver {
 
     /// Checks begin and end with the duties; what they say may in turn change the state.
     fn follow(&mut self, now: Millis) {
+        self.copies.follow(&self.node);
         let mut events = self.watch.follow(now, &self.node, &self.loaded);
         events.extend(self.watch.timer(now, &self.disk));
         for event in events {

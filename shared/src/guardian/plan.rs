@@ -121,7 +121,10 @@ impl Plan {
                 Postcondition::NotMounted(path) => {
                     plan.mounts.push(fs::canonicalize(path).unwrap_or_else(|_| path.components().collect()));
                 }
-                Postcondition::PortsClosed(_) | Postcondition::PidFileGone(_) | Postcondition::Command(_) => {}
+                Postcondition::PortsClosed(_)
+                | Postcondition::PidFileGone(_)
+                | Postcondition::Command(_)
+                | Postcondition::NotRunning(_) => {}
             }
         }
         plan.cgroups.extend(cgroups.into_iter().filter_map(|path| cgroup::folder(path).ok()));

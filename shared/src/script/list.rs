@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 use super::attempt::{Attempt, Ended};
 use super::cancel::Cancel;
@@ -46,6 +46,19 @@ pub enum OnStepFailure {
 /// Keeps two lists of one host from running at once: a clone of the same lock goes into each.
 #[derive(Clone, Debug, Default)]
 pub struct ListLock(Arc<Mutex<()>>);
+
+impl ListLock {
+    /// Waits until no list runs; none begins before the guard is dropped. May be dropped at the await.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().await
+    }
+
+    /// The same at once, or not at all.
+    #[cfg(test)]
+    pub(crate) fn try_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        self.0.try_lock().ok()
+    }
+}
 
 /// Where a list begins, or goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +163,7 @@ pub struct ListOutcome {
 pub async fn run_list(run: ListRun, mut cancel: Cancel) -> ListOutcome {
     let lock = run.lock.clone();
     let _turn = tokio::select! {
-        turn = lock.0.lock() => turn,
+        turn = lock.turn() => turn,
         () = cancel.cancelled() => {
             return ListOutcome::new(ListEnd::Cancelled { step: run.position.step });
         }

@@ -21,6 +21,7 @@ use crate::process::{self, Process, ProcessGroup};
 
 use super::cancel::Cancel;
 use super::exit::StepExit;
+use super::kind::not_runnable;
 use super::log::LogWriter;
 use super::output::Output;
 
@@ -92,6 +93,13 @@ pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<LogWriter>,
     StepEnd { exit, duration: begun.elapsed(), tail, left }
 }
 
+/// The kernel says "no such file" of a script whose interpreter is missing, too.
+fn why_not(path: &Path, program: &OsString, error: &std::io::Error) -> String {
+    let named_by_path = program.as_encoded_bytes().contains(&b'/');
+    let told = named_by_path.then(|| not_runnable(path)).flatten();
+    told.unwrap_or_else(|| format!("{}: {error}", program.to_string_lossy()))
+}
+
 struct Running {
     child: Child,
     group: Option<ProcessGroup>,
@@ -121,7 +129,7 @@ impl Running {
             .stderr(stdio()?)
             .process_group(0)
             .spawn()
-            .map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
+            .map_err(|error| why_not(&invocation.directory.join(program), program, &error))?;
         let number = child.id().and_then(|id| i32::try_from(id).ok()).ok_or("it has no process number")?;
         // Not collected yet, so its entry is there even if it has already ended.
         let group =

@@ -52,7 +52,10 @@ impl Targets {
                     cgroups.insert(path.clone());
                 }
                 // Pid files are remembered from before the stop. A port's holder may be anyone.
-                Postcondition::PidFileGone(_) | Postcondition::PortsClosed(_) | Postcondition::Command(_) => {}
+                Postcondition::PidFileGone(_)
+                | Postcondition::PortsClosed(_)
+                | Postcondition::Command(_)
+                | Postcondition::NotRunning(_) => {}
             }
         }
         targets.cgroups = cgroups.iter().filter_map(|path| cgroup::folder(path).ok()).collect();

@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::config::{Postcondition, Service, Step};
 use crate::decision::Presence;
 use crate::process::{self, ProcessGroup};
+use crate::script::kind::{Action, Outcome};
 use crate::script::step::{self, Invocation};
-use crate::script::{Cancel, Environment, StepExit, cgroup};
+use crate::script::{Cancel, Environment, Script, StepExit, ask, cgroup};
 
 use super::condition::{self, Remembered};
 use super::mount;
@@ -145,6 +146,7 @@ async fn findings(service: &Service, context: &StopContext, question: Question) 
             }
             Postcondition::CgroupEmpty(path) => cgroup_empty(&path, context, question).await,
             Postcondition::Command(step) => command(&step, service, context).await,
+            Postcondition::NotRunning(script) => not_running(&script, service, context).await,
         };
         findings.push(Finding { condition: in_words(condition), state });
     }
@@ -213,6 +215,21 @@ async fn command(asked: &Step, service: &Service, context: &StopContext) -> Stat
     }
 }
 
+/// Only what it says itself counts: a call that fails is no answer.
+async fn not_running(script: &Script, service: &Service, context: &StopContext) -> State {
+    let Some(task) = script.not_running() else {
+        return State::CannotTell("its kind cannot say that".to_owned());
+    };
+    let asked = ask(&task, &context.environment, &service.directory, &mut Cancel::never()).await;
+    match (asked.answer.outcome, task.action) {
+        (Outcome::NotRunning, _) | (Outcome::Passed, Action::Exclusive) => State::Holds,
+        (Outcome::Running, _) | (Outcome::Passed, _) => {
+            State::Broken(format!("resource {} {}", script.name, asked.answer.said))
+        }
+        (Outcome::Failed, _) => State::CannotTell(asked.answer.said),
+    }
+}
+
 async fn asked(question: impl FnOnce() -> std::io::Result<State> + Send + 'static) -> State {
     match process::aside(LOOK_LIMIT, question).await {
         Some(Ok(state)) => state,
@@ -232,5 +249,6 @@ fn in_words(condition: &Postcondition) -> String {
         Postcondition::PidFileGone(path) => format!("process of {} gone", path.display()),
         Postcondition::CgroupEmpty(path) => format!("control group {} empty", path.display()),
         Postcondition::Command(step) => format!("command says stopped: {}", step.command),
+        Postcondition::NotRunning(script) => format!("resource {} does not run", script.name),
     }
 }

@@ -59,7 +59,7 @@ impl World {
                     return;
                 }
                 self.judge.person_spoke(host, stopped);
-                Command::StartAlone { by, reason }
+                Command::StartAlone { by, reason, despite_old_copy: false }
             }
             (Some(StateName::FailedStop), 0..8) | (_, 2) => {
                 if lies {
@@ -71,7 +71,7 @@ impl World {
             }
             (_, 3) => Command::Acknowledge { by },
             (_, 4) => Command::Maintenance { on: half, by, reason },
-            _ => Command::MoveHere { by, reason, despite_config_difference: half },
+            _ => Command::MoveHere { by, reason, despite_config_difference: half, despite_old_copy: false },
         };
         self.types(host, command);
     }
@@ -79,7 +79,7 @@ impl World {
     /// In a story: the service is to move to this host.
     pub fn commands_move(&mut self, host: usize) {
         let (by, reason) = ("ann".into(), "the story".into());
-        self.types(host, Command::MoveHere { by, reason, despite_config_difference: false });
+        self.types(host, Command::MoveHere { by, reason, despite_config_difference: false, despite_old_copy: false });
     }
 
     /// Afterwards: looks at both hosts every few seconds and does what the state's way out says.
@@ -107,9 +107,12 @@ impl World {
                         self.judge.saw(Sight::HoldDown);
                         Some(Command::Acknowledge { by })
                     }
-                    Some(Rule::WithheldNoReverse) => {
-                        Some(Command::MoveHere { by, reason, despite_config_difference: false })
-                    }
+                    Some(Rule::WithheldNoReverse) => Some(Command::MoveHere {
+                        by,
+                        reason,
+                        despite_config_difference: false,
+                        despite_old_copy: false,
+                    }),
                     _ => None,
                 },
                 _ => None,

@@ -4,6 +4,7 @@
 mod arbiter;
 mod balancer;
 mod check;
+mod copy;
 mod etcd;
 mod fence;
 mod host;

@@ -6,7 +6,7 @@ use super::super::reader::{Read, Reader};
 use super::super::tree::Node;
 use super::security::{rcmd, references, security};
 use super::timing::timing;
-use super::{arbiter, balancer, check, fence, host, notify, proofs, rules, service};
+use super::{arbiter, balancer, check, copy, fence, host, notify, proofs, rules, service};
 
 /// Reads the whole pair. `None`: the reader holds the problems.
 pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Config> {
@@ -29,6 +29,7 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
         pair.required(reader, "service", "(startup_scripts: […], shutdown_scripts: […])", |reader, node, path| {
             service::service(reader, node, path, limits)
         });
+    let copies = pair.or(reader, "copies", "[]", |reader, node, path| copy::copies(reader, node, path, limits.script));
     let resources = service.as_ref().map(|service| service.resources.as_slice());
     let checks = pair.required(reader, "checks", "[Port(name: \"pop3\", port: 110)]", |reader, node, path| {
         check::checks(reader, node, path, resources)
@@ -74,6 +75,7 @@ pub(in super::super) fn pair(reader: &mut Reader<'_>, root: &Node) -> Read<Confi
         fence: fence?,
         fence_delay: fence_delay?,
         service: service?,
+        copies: copies?,
         checks: checks?,
         balancer: balancer?,
         notify: notify?,

@@ -8,9 +8,10 @@ use super::super::leaf::{absolute_path, choice, name, path, port, span, text};
 use super::super::model::{OnStopFailure, Postcondition, Service, Step, Timing};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
+use super::super::suggest::nearest;
 use super::super::tree::{Kind, Node};
 use super::script::{Scripts, scripts};
-use crate::script::FailoverPolicy;
+use crate::script::{FailoverPolicy, Script};
 
 /// Most post-conditions of a stop, and most watched process names.
 const CONDITIONS_MAX: usize = 64;
@@ -40,7 +41,10 @@ pub(super) fn service(reader: &mut Reader<'_>, node: &Node, path_: &str, limits:
     let mut service = reader.fields(node, path_, "Service")?;
     let scripts = scripts(reader, &mut service, limits.script);
     let stopped_when = service.or(reader, "stopped_when", "[]", |reader, node, path| {
-        reader.list(node, path, (0, CONDITIONS_MAX), |reader, node, path| postcondition(reader, node, path, limits))
+        let resources = scripts.as_ref().map(|scripts| scripts.resources.as_slice());
+        reader.list(node, path, (0, CONDITIONS_MAX), |reader, node, path| {
+            postcondition(reader, node, path, limits, resources)
+        })
     });
     let base = reader.base.to_owned();
     let shown = format!("{:?}", base.display().to_string());
@@ -106,8 +110,14 @@ pub(super) fn step(reader: &mut Reader<'_>, node: &Node, path: &str, limit: Dura
     Some(Step { command: command?, timeout: timeout? })
 }
 
-fn postcondition(reader: &mut Reader<'_>, node: &Node, path: &str, limits: Limits) -> Read<Postcondition> {
-    let known = ["NoProcess", "PortsClosed", "NotMounted", "PidFileGone", "CgroupEmpty", "Command"];
+fn postcondition(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    path: &str,
+    limits: Limits,
+    resources: Option<&[Script]>,
+) -> Read<Postcondition> {
+    let known = ["NoProcess", "PortsClosed", "NotMounted", "PidFileGone", "CgroupEmpty", "NotRunning", "Command"];
     let variant = reader.variant(node, &known)?;
     let key = format!("{path}.{}", variant.word);
     match variant.word {
@@ -131,11 +141,37 @@ fn postcondition(reader: &mut Reader<'_>, node: &Node, path: &str, limits: Limit
             let value = reader.payload(&variant, "CgroupEmpty(\"system.slice/dovecot.service\")")?;
             control_group(reader, value, &key).map(Postcondition::CgroupEmpty)
         }
+        "NotRunning" => {
+            let value = reader.payload(&variant, "NotRunning(\"web1\")")?;
+            resource(reader, value, &key, resources).map(Box::new).map(Postcondition::NotRunning)
+        }
         _ => {
             let value = reader.payload(&variant, "Command(\"./is_stopped.sh\")")?;
             step(reader, value, &key, limits.script).map(Postcondition::Command)
         }
     }
+}
+
+/// A resource that can say for certain that it does not run.
+fn resource(reader: &mut Reader<'_>, node: &Node, path: &str, known: Option<&[Script]>) -> Read<Script> {
+    let wanted = text(reader, node, path)?;
+    // Where the resources are wrong, every name would be wrong too.
+    let known = known?;
+    let problem = match known.iter().find(|script| script.name == wanted) {
+        Some(script) if script.contract().tells_not_running() => return Some(script.clone()),
+        Some(_) => Problem::at(node.span.clone(), format!("the resource {wanted:?} cannot say that it does not run"))
+            .help("its kind knows no such answer, and a call that only fails proves nothing: look at what it leaves, with \
+                   `NoProcess`, `PortsClosed`, `NotMounted`"),
+        None => {
+            let problem = Problem::at(node.span.clone(), format!("no resource has the name {wanted:?}"));
+            match nearest(&wanted, known.iter().map(|script| script.name.as_str())) {
+                Some(near) => problem.help(format!("did you mean {near:?}?")),
+                None => problem.help("write the name of an entry of `resources`"),
+            }
+        }
+    };
+    reader.problem(problem);
+    None
 }
 
 /// A process name without a folder: the kernel keeps the first 15 bytes of the program's own name.

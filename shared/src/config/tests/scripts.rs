@@ -112,3 +112,20 @@ fn a_wrong_script_is_refused_with_what_to_write() {
         assert!(problems.contains(wanted), "{from} -> {to}: {wanted:?} is not said:\n{problems}");
     }
 }
+
+#[test]
+fn only_a_resource_that_can_say_so_is_evidence_that_it_does_not_run() {
+    let service = |condition: &str| {
+        with(r#"resources: [FailSafe2(name: "web", resource_type: "/t"), Step(name: "a", start: "a", stop: "b")],"#)
+            .replace("stopped_when: [", &format!("stopped_when: [{condition}, "))
+    };
+    let config = good(&service("NotRunning(\"web\")")).config;
+    assert!(matches!(&config.service.stopped_when[0], Postcondition::NotRunning(script) if script.name == "web"));
+    for (condition, said) in [
+        ("NotRunning(\"a\")", "the resource \"a\" cannot say that it does not run"),
+        ("NotRunning(\"wep\")", "did you mean \"web\"?"),
+    ] {
+        let problems = refused(&service(condition)).to_string();
+        assert!(problems.contains(said), "{condition}: {problems}");
+    }
+}

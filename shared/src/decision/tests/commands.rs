@@ -17,7 +17,7 @@ fn force_offline() -> Command {
 }
 
 fn start_alone() -> Command {
-    Command::StartAlone { by: by(), reason: "the other one burnt".into() }
+    Command::StartAlone { by: by(), reason: "the other one burnt".into(), despite_old_copy: false }
 }
 
 /// A move by command whose start fails: stopped again, and the peer still stands there stopped.

@@ -151,6 +151,9 @@ fn each_rule_withholds_an_automatic_move_and_says_so() {
     let mut not_ready = standby(slave());
     not_ready.tell(Event::Readiness(vec!["the store is not mounted".into()])).tell(failing(|_| {}));
     cases.push((not_ready, Rule::WithheldNotReady));
+    let mut old = standby(slave());
+    old.tell(Event::OldCopies(vec!["the copy \"users\" is 2 h old".into()])).tell(failing(|_| {}));
+    cases.push((old, Rule::WithheldOldCopy));
     let mut differs = standby(slave());
     differs.tell(failing(|beat| beat.digest = 2));
     assert!(differs.pages().contains(&PageKind::ConfigDiffers));
@@ -187,6 +190,52 @@ fn each_rule_withholds_an_automatic_move_and_says_so() {
 }
 
 #[test]
+fn an_old_copy_asks_for_a_person_who_may_go_on_with_it() {
+    let old = || Event::OldCopies(vec!["the copy \"users\" is 2 h old".into()]);
+    let mut story = standby(slave());
+    story.tell(old()).tell(failing(|_| {}));
+    let page = story.out.iter().find_map(|action| match action {
+        Action::Page(page) if page.kind == PageKind::NoTakeover => Some(page.clone()),
+        _ => None,
+    });
+    let page = page.expect("a person is called");
+    assert!(
+        page.effect.contains("\"users\" is 2 h old") && page.next.contains("takeover --despite-old-copy"),
+        "{page:?}"
+    );
+    assert!(story.command(move_here()).expect_err("old").contains("--despite-old-copy"));
+    let despite = |despite_old_copy| Command::MoveHere {
+        by: "ann".into(),
+        reason: "now".into(),
+        despite_config_difference: false,
+        despite_old_copy,
+    };
+    story.command(despite(true)).expect("told to go on");
+
+    let mut fresh = standby(slave());
+    fresh.tell(old()).tell(failing(|_| {})).tell(Event::OldCopies(vec![]));
+    assert_eq!(fresh.state(), StateName::Requesting, "a copy that came through ends the block");
+
+    let alone = |despite_old_copy| Command::StartAlone { by: "ann".into(), reason: "burnt".into(), despite_old_copy };
+    let mut passive = super::place::passive(slave());
+    passive.tell(old());
+    assert!(passive.command(alone(false)).expect_err("old").contains("--despite-old-copy"));
+    passive.command(alone(true)).expect("told to go on");
+}
+
+#[test]
+fn an_old_copy_does_not_hold_what_was_begun_and_no_roll_back() {
+    let old = || Event::OldCopies(vec!["the copy \"users\" is 2 h old".into()]);
+    let mut story = standby(slave());
+    story.tell(failing(|_| {})).written(true).tell(old()).acked(1);
+    assert_eq!(story.state(), StateName::Claimed, "the peer has stopped: waiting would only be an outage");
+
+    let mut asked = standby(slave());
+    asked.tell(old()).hears(Duty::Held, 1, 1).tell(Event::StartPlease(Epoch(1)));
+    assert_eq!(asked.state(), StateName::Requesting);
+}
+
+#[test]
 fn configurations_that_agree_again_end_the_block() {
     let mut story = standby(slave());
     story.tell(failing(|beat| beat.digest = 2));
@@ -197,7 +246,12 @@ fn configurations_that_agree_again_end_the_block() {
 
     let mut story = standby(slave());
     story.tell(failing(|beat| beat.digest = 2));
-    let command = Command::MoveHere { by: "ann".into(), reason: "now".into(), despite_config_difference: true };
+    let command = Command::MoveHere {
+        by: "ann".into(),
+        reason: "now".into(),
+        despite_config_difference: true,
+        despite_old_copy: false,
+    };
     story.command(command).expect("told to go on");
 }
 

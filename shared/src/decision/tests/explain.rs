@@ -52,6 +52,9 @@ fn rare() -> Vec<Story> {
         story.tell(Event::Beat(Story::beat_of(Duty::Standby, 1, 1)));
     });
     add(standby(slave()), &|story| {
+        story.tell(Event::OldCopies(vec!["the copy \"users\" is old".into()])).hears_failure(1);
+    });
+    add(standby(slave()), &|story| {
         story.node.frozen = true;
         story.hears_failure(1);
     });

@@ -56,7 +56,7 @@ impl World {
                     return;
                 }
                 self.judge.person_spoke(host, stopped);
-                Command::StartAlone { by, reason }
+                Command::StartAlone { by, reason, despite_old_copy: false }
             }
             (Some(StateName::FailedStop), 0..8) | (_, 2) => {
                 if !lies && state == Some(StateName::FailedStop) {
@@ -67,7 +67,12 @@ impl World {
             }
             (_, 3) => Command::Acknowledge { by },
             (_, 4) => Command::Maintenance { on: half(&mut self.random), by, reason },
-            _ => Command::MoveHere { by, reason, despite_config_difference: half(&mut self.random) },
+            _ => Command::MoveHere {
+                by,
+                reason,
+                despite_config_difference: half(&mut self.random),
+                despite_old_copy: false,
+            },
         };
         self.types(host, command);
     }
@@ -94,9 +99,12 @@ impl World {
                 }
                 State::Standby | State::Suspect { .. } => match withheld {
                     Some(Rule::WithheldHoldDown) => Some(Command::Acknowledge { by: by() }),
-                    Some(Rule::WithheldNoReverse) => {
-                        Some(Command::MoveHere { by: by(), reason: reason(), despite_config_difference: false })
-                    }
+                    Some(Rule::WithheldNoReverse) => Some(Command::MoveHere {
+                        by: by(),
+                        reason: reason(),
+                        despite_config_difference: false,
+                        despite_old_copy: false,
+                    }),
                     _ => None,
                 },
                 _ => None,

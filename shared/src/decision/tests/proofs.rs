@@ -258,7 +258,8 @@ fn a_persons_word_is_refused_where_something_speaks_against_it() {
 
 #[test]
 fn no_persons_word_starts_a_host_that_has_just_let_the_other_one_start() {
-    let start_alone = || Command::StartAlone { by: "ann".into(), reason: "the slave burnt".into() };
+    let start_alone =
+        || Command::StartAlone { by: "ann".into(), reason: "the slave burnt".into(), despite_old_copy: false };
     let mut story = passive(policy(Role::Master));
     story.demanded(commanded(), 0);
     story.command(start_alone()).expect_err("the demand is being answered");

@@ -289,5 +289,10 @@ pub(super) fn commanded() -> Evidence {
 }
 
 pub(super) fn move_here() -> Command {
-    Command::MoveHere { by: "ann".into(), reason: "maintenance".into(), despite_config_difference: false }
+    Command::MoveHere {
+        by: "ann".into(),
+        reason: "maintenance".into(),
+        despite_config_difference: false,
+        despite_old_copy: false,
+    }
 }

@@ -29,6 +29,7 @@ fn one_of_each(story: &Story) -> Vec<Event> {
         Event::ThroughVerdict(Verdict::Passed),
         Event::References { answering: 2, of: 2, link_up: true },
         Event::Readiness(vec![]),
+        Event::OldCopies(vec!["the copy \"users\" is old".into()]),
         Event::Preferred(Some(crate::decision::Role::Slave)),
         Event::Witness { direct: Sight::Serving, through: Sight::Serving },
         Event::DemandReceived(story.demand(commanded(), 2)),
@@ -69,6 +70,7 @@ fn kind(event: &Event) -> &'static str {
         Event::ThroughVerdict(_) => "through verdict",
         Event::References { .. } => "references",
         Event::Readiness(_) => "readiness",
+        Event::OldCopies(_) => "old copies",
         Event::Preferred(_) => "preferred",
         Event::Witness { .. } => "witness",
         Event::DemandReceived(_) => "demand",
@@ -177,7 +179,8 @@ fn arrows() -> Vec<(StateName, StateName, Story)> {
     let found = |story: &mut Story| {
         story.demanded(Evidence::NobodyActive, 2).looked(Presence::Runs("dovecot".into()));
     };
-    let start_alone = Command::StartAlone { by: "ann".into(), reason: "the master burnt".into() };
+    let start_alone =
+        Command::StartAlone { by: "ann".into(), reason: "the master burnt".into(), despite_old_copy: false };
 
     row(S::Passive, S::Standby, passive(slave()), &|story| {
         story.hears(Duty::Passive, 0, 0);

@@ -26,6 +26,7 @@ pub(crate) use ocf::MetaData;
 pub use ocf::Ocf;
 pub use plain::Plain;
 pub use program::Program;
+pub(crate) use program::not_runnable;
 pub use shell_line::ShellLine;
 pub use systemd::Systemd;
 
@@ -159,6 +160,11 @@ pub(crate) trait Kind {
         None
     }
 
+    /// Whether it can say for certain that it does not run: a stop may then rest on its word.
+    fn tells_not_running(&self) -> bool {
+        self.can(Action::Exclusive)
+    }
+
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
     /// time, by readiness: looks at files, runs nothing.
     fn missing(&self, directory: &Path) -> Vec<String>;
@@ -184,6 +190,14 @@ macro_rules! kinds {
                 match word {
                     $(stringify!($word) => $contract::read(reader, fields, place).map(AnyKind::$word),)+
                     _ => None,
+                }
+            }
+
+            /// Its word in the configuration.
+            #[must_use]
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $(AnyKind::$word(_) => stringify!($word),)+
                 }
             }
 

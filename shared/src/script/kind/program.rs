@@ -27,7 +27,7 @@ impl Program {
 }
 
 /// What speaks against running the file `path`, which names a script or a program: each with what to do.
-pub(super) fn not_runnable(path: &Path) -> Option<String> {
+pub(crate) fn not_runnable(path: &Path) -> Option<String> {
     let shown = path.display();
     match std::fs::metadata(path) {
         Err(error) => Some(format!("script {shown}: {error}")),

@@ -1,5 +1,6 @@
 //! What the tests of lists and steps share.
 
+mod hostile;
 mod list;
 mod stage;
 mod step;

@@ -216,8 +216,12 @@ impl Pair {
             Fault::ListHangs => self.sets_mood(place, Mood::Hangs),
             Fault::StartFails => self.sets_mood(place, Mood::Fails),
             Fault::Command => {
-                let command =
-                    Command::MoveHere { by: String::new(), reason: String::new(), despite_config_difference: false };
+                let command = Command::MoveHere {
+                    by: String::new(),
+                    reason: String::new(),
+                    despite_config_difference: false,
+                    despite_old_copy: false,
+                };
                 self.turns(place, vec![Event::Command { ticket: 1, command }]);
             }
         }

@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{Loaded, parse};
 use crate::decision::{Epoch, Presence, Role};
 use crate::script::{Asked, Cancel, Environment, Group, GroupState, Script, ask, look_at_group};
+use crate::stop::{StopContext, verify};
 
 /// Resource types below a folder of their own.
 struct Types(TempDir);
@@ -213,4 +214,25 @@ fn resources_start_behind_what_they_need_and_stop_before_it() {
     };
     assert_eq!(order(Operation::Takeover), [vec!["ip"], vec!["store"], vec!["web"], vec!["db"]]);
     assert_eq!(order(Operation::Giveback), [vec!["db"], vec!["web"], vec!["store"], vec!["ip"]]);
+}
+
+#[tokio::test]
+async fn a_resource_that_says_it_does_not_run_is_evidence_and_one_that_cannot_tell_is_none() {
+    for (body, holds, said) in [
+        ("exit 0", true, ""),
+        ("echo web1 2 >>$2", false, "resource web1 exited 2: HA_RUNNING, the resource runs here"),
+        (
+            "exit 4",
+            false,
+            "resource web1 does not run: cannot tell: exited 4: HA_NOCFGINFO, the resource's `attributes` in failover.ron lack something",
+        ),
+    ] {
+        let types = Types::new();
+        types.add("web", &[("exclusive", body)]);
+        let entry = format!("{WEB}], stopped_when: [NotRunning(\"web1\")");
+        let loaded = types.config(&entry);
+        let environment = Environment::of(&loaded, Role::Slave, Operation::Giveback, Epoch(3), "test");
+        let verification = verify(&loaded.config.service, &StopContext::new(environment)).await;
+        assert_eq!((verification.holds, verification.missing().as_str()), (holds, said), "{body}");
+    }
 }
