@@ -1,6 +1,7 @@
 //! `failoverctl status`: one screen, and an exit code for a monitoring system.
 
 mod headline;
+mod safety;
 mod screen;
 #[cfg(test)]
 mod tests;

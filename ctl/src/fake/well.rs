@@ -1,7 +1,9 @@
 //! The status of a pair that is well. Alone in its file, because the tests of the start scripts read it too.
 
 use failover_shared::decision::{Duty, Epoch, Role, StateName, Verdict};
-use failover_shared::status::{BalancerStatus, CheckStatus, ConfigStatus, PathStatus, PeerStatus, Status};
+use failover_shared::status::{
+    BalancerStatus, CheckStatus, ConfigStatus, GuardianStatus, PathStatus, PeerStatus, Status,
+};
 
 /// A pair that is well: the master cfg1 is active in epoch 7, the slave cfg2 stands by; as `role` sees it.
 pub(crate) fn status(role: Role) -> Status {
@@ -21,7 +23,8 @@ pub(crate) fn status(role: Role) -> Status {
         epoch: Epoch(7),
         owned: if role == Role::Master { Epoch(7) } else { Epoch(6) },
         proofs: vec!["Ack".into(), "Operator".into()],
-        risk: None,
+        guarantee: "never two actives, as long as the person who confirms a stop is right".into(),
+        risks: Vec::new(),
         withheld: None,
         locked: None,
         maintenance: false,
@@ -52,6 +55,12 @@ pub(crate) fn status(role: Role) -> Status {
         }],
         not_ready: Vec::new(),
         readiness_age_ms: Some(4_000),
+        arbiter: None,
+        guardian: GuardianStatus { pid: Some(4_711), answered_age_ms: Some(300), ..GuardianStatus::default() },
+        fence: Vec::new(),
+        fenced: None,
+        clocks_differ_ms: 0,
+        clocks_beyond_drift: false,
         balancer: BalancerStatus {
             kind: "haproxy".into(),
             wanted: None,

@@ -3,6 +3,7 @@
 use failover_shared::decision::{Duty, Millis, Verdict};
 use failover_shared::status::Status;
 
+use super::safety;
 use crate::views::Views;
 
 /// Something that the operator should know before anything else on the screen.
@@ -53,7 +54,7 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
     let status = &views.here;
     let mut list = Vec::new();
     let mut say = |mark, label, text: String| list.push(Remark { mark, label, text });
-    if let Some(risk) = &status.risk {
+    for risk in &status.risks {
         say('!', "risk", risk.clone());
     }
     if status.duty == Duty::Held {
@@ -65,6 +66,9 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
     }
     if let Some(there) = &views.there {
         conflicts(status, there, &mut say);
+    }
+    for Remark { mark, label, text } in safety::remarks(status) {
+        say(mark, label, text);
     }
     if status.isolated {
         let what = "no reference point answers this host: it may be the one that is cut off; it decides nothing that rests on silence";
@@ -134,6 +138,12 @@ fn conflicts(here: &Status, there: &Status, say: &mut impl FnMut(char, &'static 
     }
     if !there.not_ready.is_empty() {
         say('!', "not ready", format!("a start on {} would fail: {}", there.host, there.not_ready.join("; ")));
+    }
+    for risk in there.risks.iter().filter(|risk| !here.risks.contains(risk)) {
+        say('!', "risk", format!("{}: {risk}", there.host));
+    }
+    for Remark { mark, label, text } in safety::remarks(there) {
+        say(mark, label, format!("{}: {text}", there.host));
     }
     if there.isolated {
         say('!', "isolated", format!("no reference point answers {}", there.host));

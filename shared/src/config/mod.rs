@@ -9,6 +9,7 @@ mod duration;
 mod fence;
 mod fields;
 mod files;
+mod guarantee;
 mod import;
 pub(crate) mod leaf;
 mod load;

@@ -4,6 +4,7 @@
 
 mod action;
 mod arbiter;
+mod arbitration;
 mod attempt;
 mod boot;
 mod claim;
@@ -20,6 +21,7 @@ mod obey;
 mod peer;
 mod planted;
 mod policy;
+mod reading;
 mod record;
 mod rule;
 mod start;

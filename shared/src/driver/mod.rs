@@ -4,7 +4,10 @@ mod arbitration;
 mod balancing;
 mod disk;
 mod entries;
+mod facts;
+mod fences;
 mod guarding;
+mod incoming;
 mod operator;
 mod perform;
 mod policy;
@@ -13,6 +16,7 @@ mod references;
 mod reload;
 mod report;
 mod restarts;
+mod safety;
 mod service;
 mod setup;
 mod signals;
@@ -28,6 +32,7 @@ use crate::balancer;
 use crate::check;
 use crate::config::{Loaded, Problems};
 use crate::decision::{Event, Role};
+use crate::status::FenceSays;
 
 pub use setup::{DriverError, run};
 pub use steps::{Left, left_by_steps};
@@ -66,6 +71,8 @@ pub(crate) enum Input {
     ProcessDied(String),
     /// The balancer's reconciler.
     Balancer(balancer::Report),
+    /// The fence devices were asked.
+    Fences(Vec<(String, FenceSays)>),
     /// A script step began or ended.
     Step(steps::StepProgress),
     /// The peer's digests of single configuration keys.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::turn::{Driver, answer as answer_peer};
+use super::incoming::answer as answer_peer;
+use super::turn::Driver;
 use super::{Input, entries};
 use crate::channel::Replies;
 use crate::config::Probe;

@@ -4,20 +4,15 @@ use std::collections::BTreeMap;
 
 use super::turn::Driver;
 use crate::channel::Link;
-use crate::config::{Proof, differing_keys};
+use crate::config::differing_keys;
 use crate::decision::{Millis, State};
 use crate::status::{ConfigStatus, Locked, PathStatus, PeerStatus, Status};
-
-/// What every status of a pair says that takes silence for a stop.
-pub(super) const TIMEOUT_RISK: &str =
-    "Timeout is an allowed proof: after a silence both hosts may run the service at once";
 
 impl Driver {
     pub(super) fn status(&self, now: Millis) -> Status {
         let node = &self.node;
         let config = &self.loaded.config;
         let state = node.state().name();
-        let timeout = config.proof_of_stop.contains(&Proof::Timeout);
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             pair: config.name.clone(),
@@ -31,7 +26,8 @@ impl Driver {
             epoch: node.record().highest,
             owned: node.record().owned,
             proofs: config.proof_of_stop.iter().map(|proof| format!("{proof:?}")).collect(),
-            risk: timeout.then(|| TIMEOUT_RISK.to_string()),
+            guarantee: config.guarantee(),
+            risks: config.accepted_risks(),
             withheld: node.withheld().map(|rule| rule.sentence().to_string()),
             locked: node.locked().then(|| Locked {
                 epoch: node.record().automatic,
@@ -46,6 +42,12 @@ impl Driver {
             checks: self.watch.rows(now),
             not_ready: node.not_ready(),
             readiness_age_ms: self.facts.readiness.map(|at| now.since(at).0),
+            arbiter: self.arbiter_status(now),
+            guardian: self.guarding.status(config),
+            fence: self.fence_status(now),
+            fenced: self.fenced_status(),
+            clocks_differ_ms: self.clock_lag.0,
+            clocks_beyond_drift: self.clocks_beyond_drift(now),
             balancer: self.balancing.status(),
             config: self.config_status(),
             timers: node.timers().into_iter().map(|(timer, at)| (format!("{timer:?}"), at.since(now).0)).collect(),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::arbitration::Arbitration;
 use super::disk::{self, Disk};
+use super::fences::Fences;
 use super::guarding::Guarding;
 use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
@@ -195,6 +196,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     if let Some(trouble) = trouble {
         troubles.insert("arbiter", trouble);
     }
+    let fences = Fences::start(&loaded, role, inputs.clone());
     let guarding = Guarding::start(config, &settings.run_dir, role, boot);
     let mut first = Vec::new();
     let node =
@@ -224,6 +226,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         balancing,
         arbitration,
         guarding,
+        fences,
         pager,
         inputs,
         troubles,

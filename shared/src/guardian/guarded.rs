@@ -34,6 +34,8 @@ const ENVIRONMENT_SYSTEMD: &str = "SYSTEMD_EXEC_PID";
 pub struct Guarded {
     page: LeasePage,
     report: Option<Report>,
+    /// When the report was last seen to have moved.
+    moved_at: Option<Moment>,
     /// For how long the report has not moved, counted in punctual turns only.
     silent_ms: Millis,
     turned_at: Moment,
@@ -90,13 +92,33 @@ impl Guarded {
         let guardian = named.filter(|guardian| *guardian == getppid()).ok_or(GuardedError::None)?;
         let line = stdin_line().map_err(GuardedError::Line)?;
         let page = LeasePage::open(&page_path(run_dir, role), boot, plan)?;
-        Ok(Guarded { page, report: None, silent_ms: Millis(0), turned_at: Moment::now(), guardian, line })
+        Ok(Guarded {
+            page,
+            report: None,
+            moved_at: None,
+            silent_ms: Millis(0),
+            turned_at: Moment::now(),
+            guardian,
+            line,
+        })
     }
 
     /// The page: what was held before, what is held, whether it is guarded, what the guardian says.
     #[must_use]
     pub fn page(&self) -> &LeasePage {
         &self.page
+    }
+
+    /// The guardian's process.
+    #[must_use]
+    pub fn guardian(&self) -> u32 {
+        self.guardian.as_raw().unsigned_abs()
+    }
+
+    /// What the guardian said last, and for how long it has said nothing new; it says something each second.
+    #[must_use]
+    pub fn report(&self, now: Moment) -> Option<(&Report, Millis)> {
+        Some((self.report.as_ref()?, now.since(self.moved_at?)))
     }
 
     /// Leaves another plan, when the configuration was read again.
@@ -136,6 +158,10 @@ impl Guarded {
         let report = self.page.report()?;
         let pulse = |report: &Option<Report>| report.as_ref().map(|report| report.pulse);
         let moved = pulse(&report) != pulse(&self.report);
+        // The first look finds what a guardian before this one may have left.
+        if moved && self.report.is_some() {
+            self.moved_at = Some(now);
+        }
         self.report = report;
         let passed = now.since(self.turned_at);
         self.turned_at = now;
