@@ -27,14 +27,14 @@ pub(crate) use fields::{Fields, names_a_secret};
 pub(crate) use reader::{Read, Reader};
 pub(crate) use tree::{Kind as RonKind, Node};
 
-pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard};
+pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard, HostReset};
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
 pub use fence::{FenceAgent, FenceDelay, FenceDevice};
 pub use files::{Finding, check_files};
 pub use import::{ImportAnswers, Imported, import_cpms};
 pub use load::{Loaded, load, parse};
-pub use machine::check_machine;
+pub use machine::{check_machine, watchdog_fault};
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,
     Rcmd, Reference, ResourceProbe, Security, Service, Step, Timing,

@@ -13,8 +13,8 @@ use crate::guardian::{
 use crate::status::GuardianStatus;
 use crate::telemetry::chain;
 
-/// The reset action of the tests' hosts, which must never reach the machine's own: a command line for the shell.
-pub(super) const ENVIRONMENT_RESET: &str = "FAILOVER_RESET_COMMAND";
+/// It says something each second, and is killed and replaced when it has not for three.
+const GUARDIAN_ANSWERS_WITHIN: Millis = Millis(5_000);
 
 /// The guardian of a host that keeps a lease.
 #[derive(Debug)]
@@ -81,6 +81,22 @@ impl Guarding {
         status.state = Some(does(report.guarding).to_string());
         status.trouble = trouble_of(report);
         status
+    }
+
+    /// Why a lease could not be guarded now, if that is so: then nothing can be started.
+    pub(super) fn not_ready(&self) -> Option<String> {
+        self.times?;
+        let guarded = match &self.guarded {
+            Ok(guarded) => guarded,
+            Err(why) => return Some(format!("there is no guardian, and every lease needs one: {why}")),
+        };
+        let now = Moment::now();
+        let silent = guarded.guardian_silent_for(now);
+        if silent > GUARDIAN_ANSWERS_WITHIN {
+            return Some(format!("the guardian has not answered for {silent}"));
+        }
+        let (report, _) = guarded.report(now)?;
+        trouble_of(report).map(|trouble| format!("the guardian {trouble}"))
     }
 
     /// Tells the guardian. Confirmed, or not, by a later [`Guarding::look`].
@@ -215,9 +231,9 @@ fn plan(config: &Config) -> Plan {
         }
         Some(config::Guard::GuardianOnly) | None => guardian::Guard::GuardianOnly,
     };
-    let reset = match std::env::var(ENVIRONMENT_RESET) {
-        Ok(command) => Reset::Command(vec!["/bin/sh".into(), "-c".into(), command]),
-        Err(_) => Reset::default(),
+    let reset = match config.arbiter.as_ref().map(|arbiter| &arbiter.reset) {
+        Some(config::HostReset::Command(words)) => Reset::Command(words.clone()),
+        Some(config::HostReset::SysRq) | None => Reset::default(),
     };
     Plan::of(&config.service, guard, reset)
 }

@@ -250,8 +250,9 @@ impl Driver {
 
     fn input(&mut self, now: Millis, input: Input) {
         match input {
-            Input::Core(Event::Readiness(reasons)) => {
+            Input::Core(Event::Readiness(mut reasons)) => {
                 self.facts.readiness = Some(now);
+                reasons.extend(self.guarding.not_ready());
                 self.step(now, Event::Readiness(reasons));
             }
             Input::Core(event) => {

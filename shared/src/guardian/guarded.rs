@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::decision::{BootId, Millis, Role};
 
-use super::keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS, FLAG_STOP_ONLY};
+use super::keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS};
 use super::lease::Lease;
 use super::lease_page::{Arming, LeasePage, LeasePageError};
 use super::moment::Moment;
@@ -34,6 +34,7 @@ const ENVIRONMENT_SYSTEMD: &str = "SYSTEMD_EXEC_PID";
 pub struct Guarded {
     page: LeasePage,
     report: Option<Report>,
+    began: Moment,
     /// When the report was last seen to have moved.
     moved_at: Option<Moment>,
     /// For how long the report has not moved, counted in punctual turns only.
@@ -92,15 +93,9 @@ impl Guarded {
         let guardian = named.filter(|guardian| *guardian == getppid()).ok_or(GuardedError::None)?;
         let line = stdin_line().map_err(GuardedError::Line)?;
         let page = LeasePage::open(&page_path(run_dir, role), boot, plan)?;
-        Ok(Guarded {
-            page,
-            report: None,
-            moved_at: None,
-            silent_ms: Millis(0),
-            turned_at: Moment::now(),
-            guardian,
-            line,
-        })
+        let now = Moment::now();
+        let silent_ms = Millis(0);
+        Ok(Guarded { page, report: None, began: now, moved_at: None, silent_ms, turned_at: now, guardian, line })
     }
 
     /// The page: what was held before, what is held, whether it is guarded, what the guardian says.
@@ -119,6 +114,12 @@ impl Guarded {
     #[must_use]
     pub fn report(&self, now: Moment) -> Option<(&Report, Millis)> {
         Some((self.report.as_ref()?, now.since(self.moved_at?)))
+    }
+
+    /// For how long it has said nothing, counted from this daemon's start at the earliest.
+    #[must_use]
+    pub fn guardian_silent_for(&self, now: Moment) -> Millis {
+        now.since(self.moved_at.unwrap_or(self.began))
     }
 
     /// Leaves another plan, when the configuration was read again.
@@ -203,7 +204,7 @@ impl Guarded {
         }
         let arguments = std::env::args_os().skip(1);
         Command::new("/proc/self/exe")
-            .args(arguments.filter(|argument| argument != "--no-guardian" && argument != FLAG_STOP_ONLY))
+            .args(arguments.filter(|argument| argument != "--no-guardian"))
             .env_remove(ENVIRONMENT_GUARDIAN)
             .env_remove(ENVIRONMENT_RESTARTS)
             .stdin(Stdio::null())

@@ -65,7 +65,19 @@ const REFUSED: &[(&str, &str)] = &[
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), profile: Hard", "needs the key `renew`"),
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), drift_permille: 0", "from 1 to 100"),
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), profile: Fast", "has 8s for it"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Comand([\"/sbin/reboot\"])", "did you mean `Command`?"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Command(\"/sbin/reboot -f\")", "a list"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Command([\"reboot\", \"-f\"])", "is not a full path"),
 ];
+
+#[test]
+fn the_host_is_reset_by_the_kernel_unless_a_command_is_written() {
+    let reset = |more: &str| good(&shared(&format!("{GUARD}{more}"))).config.arbiter.expect("an arbiter").reset;
+    assert_eq!(reset(""), HostReset::SysRq);
+    assert_eq!(reset(", reset: SysRq"), HostReset::SysRq);
+    let words = ["/sbin/reboot", "-n", "-f"].map(String::from).to_vec();
+    assert_eq!(reset(", reset: Command([\"/sbin/reboot\", \"-n\", \"-f\"])"), HostReset::Command(words));
+}
 
 #[test]
 fn each_mistake_of_the_arbiter_is_told_with_what_to_write() {
