@@ -52,7 +52,8 @@ pub struct Status {
     /// An automatic move waits to be acknowledged.
     pub locked: Option<Locked>,
     /// The host was told to leave the service alone.
-    pub maintenance: bool,
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceStatus>,
     /// Decisions are frozen.
     pub frozen: bool,
     /// No reference point answers this host.
@@ -114,6 +115,19 @@ pub struct Locked {
     pub ends_in_ms: Option<u64>,
 }
 
+/// A host is in maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceStatus {
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, in UTC.
+    pub began_utc: String,
+    /// It ends by itself after this.
+    pub left_ms: u64,
+}
+
 /// What is known of the other host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -133,6 +147,9 @@ pub struct PeerStatus {
     pub service: Option<Verdict>,
     /// It could start, as it said last.
     pub ready: Option<bool>,
+    /// It is in maintenance, as it said last.
+    #[serde(default)]
+    pub maintenance: Option<bool>,
     /// Each heartbeat path.
     pub paths: Vec<PathStatus>,
     /// The control channel to it is open.

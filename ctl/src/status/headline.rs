@@ -1,9 +1,10 @@
 //! The state of the pair in one sentence, and what speaks against calm.
 
 use failover_shared::decision::{Duty, Millis, Verdict};
-use failover_shared::status::Status;
+use failover_shared::status::{MaintenanceStatus, Status};
 
 use super::safety;
+use crate::out::to_second;
 use crate::views::Views;
 
 /// Something that the operator should know before anything else on the screen.
@@ -88,9 +89,13 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
         };
         say('!', "locked", format!("no further automatic move after the one to epoch {}; {end}", locked.epoch));
     }
-    if status.maintenance {
-        let what = "the service is left alone: no move, no demand is obeyed; to end it: failoverctl maintenance off --reason …";
-        say('!', "maintenance", what.to_string());
+    if let Some(order) = &status.maintenance {
+        say('!', "maintenance", maintenance(order));
+    }
+    if status.peer.maintenance == Some(true) {
+        let there = views.there.as_ref().and_then(|there| there.maintenance.as_ref());
+        let what = there.map_or_else(|| "was in maintenance when it was heard last".to_string(), maintenance);
+        say('!', "maintenance", format!("{}: {what}", status.peer.host));
     }
     if !status.not_ready.is_empty() {
         let what = format!("a start on {} would fail: {}", status.host, status.not_ready.join("; "));
@@ -121,6 +126,15 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
         say('!', "pages", format!("{} not delivered yet", status.pages_waiting));
     }
     list
+}
+
+fn maintenance(order: &MaintenanceStatus) -> String {
+    let MaintenanceStatus { by, reason, began_utc, left_ms } = order;
+    let who = format!("by {by} since {}: {reason}", to_second(began_utc));
+    format!(
+        "{who}; no move, no demand is obeyed; it ends by itself in {}, or with: failoverctl maintenance off",
+        Millis(*left_ms)
+    )
 }
 
 /// Where the two hosts do not see the same.

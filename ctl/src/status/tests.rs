@@ -5,7 +5,8 @@ use failover_shared::decision::{Duty, Epoch, Role, StateName, Symptom, Verdict};
 use failover_shared::status::Status;
 
 use failover_shared::status::{
-    ArbiterStatus, Failing, FenceSays, FenceStatus, FencedStatus, GuardianStatus, OwnLease, PeerLease, SlotSays,
+    ArbiterStatus, Failing, FenceSays, FenceStatus, FencedStatus, GuardianStatus, MaintenanceStatus, OwnLease,
+    PeerLease, SlotSays,
 };
 
 use super::*;
@@ -277,4 +278,26 @@ async fn a_view_of_an_older_version_has_nothing_to_say_of_the_lease() {
     let older: Status = serde_json::from_value(value).unwrap();
     let (exit, text) = screen(older, None, &PLAIN).await;
     assert_eq!(exit, Exit::Ok, "{text}");
+}
+
+#[tokio::test]
+async fn maintenance_says_who_why_and_how_long_on_both_hosts() {
+    let order = MaintenanceStatus {
+        by: "ann".into(),
+        reason: "new disks".into(),
+        began_utc: "2026-11-21T06:00:00Z".into(),
+        left_ms: 4_500_000,
+    };
+    let (exit, text) = screen(Status { maintenance: Some(order.clone()), ..status(Role::Master) }, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Warning, "{text}");
+    assert!(text.contains(" ! maintenance by ann since 2026-11-21 06:00:00Z: new disks;"), "{text}");
+    assert!(text.contains("1 h 15 min"), "{text}");
+    let mut here = status(Role::Slave);
+    here.peer.maintenance = Some(true);
+    let there = Status { maintenance: Some(order), ..status(Role::Master) };
+    let (exit, text) = screen(here.clone(), Some(there), &PLAIN).await;
+    assert_eq!(exit, Exit::Warning, "{text}");
+    assert!(text.contains(" ! maintenance cfg1: by ann since"), "{text}");
+    let (_, text) = screen(here, None, &PLAIN).await;
+    assert!(text.contains(" ! maintenance cfg1: was in maintenance when it was heard last"), "{text}");
 }

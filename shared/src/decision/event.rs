@@ -219,10 +219,19 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Leave the service alone, or watch over it again.
-    Maintenance {
-        /// Begin or end.
-        on: bool,
+    /// Leave the service alone for a while.
+    BeginMaintenance {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For so long, up to [`Policy::MAINTENANCE_MAX_MS`].
+        span_ms: Millis,
+        /// Now by the wall clock, in seconds since 1970.
+        now_utc_s: u64,
+    },
+    /// Watch over it again.
+    EndMaintenance {
         /// Who.
         by: String,
         /// Why.

@@ -70,7 +70,7 @@ impl Node {
         {
             return self.lease_begins(now, epoch, sent, out);
         }
-        let wants_hold = self.record.maintenance;
+        let wants_hold = self.in_maintenance();
         let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.epoch == epoch && !keeping.lost) else {
             return;
         };

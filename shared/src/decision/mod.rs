@@ -16,6 +16,7 @@ mod facts;
 mod fencing;
 mod invariant;
 mod lease;
+mod maintenance;
 mod node;
 mod obey;
 mod peer;
@@ -39,6 +40,7 @@ pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTime
 pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use lease::HeldLease;
+pub use maintenance::Maintenance;
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
 #[cfg(feature = "planted")]

@@ -45,6 +45,8 @@ pub struct Node {
     pub(super) refused_until: Millis,
     pub(super) idle_since: Option<Millis>,
     pub(super) quiet_since: Option<Millis>,
+    /// When a person is reminded of the maintenance next.
+    pub(super) nag_at: Millis,
     pub(super) withheld: Option<Rule>,
     /// Conditions that a person has been told of and that have not ended since.
     pub(super) told: BTreeSet<PageKind>,
@@ -128,6 +130,7 @@ impl Node {
             refused_until: Millis(0),
             idle_since: None,
             quiet_since: None,
+            nag_at: now,
             withheld: None,
             told: BTreeSet::new(),
             frozen: false,
@@ -275,6 +278,10 @@ impl Node {
             lines.push(format!("not ready: {}", reasons.join("; ")));
         }
         lines.extend(self.arbiter_evidence(now));
+        if let Some(maintenance) = &self.record.maintenance {
+            let left = maintenance.ends.since(now);
+            lines.push(format!("maintenance by {} for another {left}: {}", maintenance.by, maintenance.reason));
+        }
         if self.facts.isolated {
             lines.push("no reference point answers this host".to_string());
         }

@@ -29,7 +29,7 @@ impl Node {
             verdict: self.facts.local,
             verdict_age_ms,
             ready: self.is_ready(),
-            maintenance: self.record.maintenance,
+            maintenance: self.in_maintenance(),
             digest: self.policy.digest,
             automatic: self.record.automatic,
             acknowledged: self.record.acknowledged,

@@ -116,5 +116,6 @@ rules! {
     OperatorAcknowledged = "An operator acknowledged.",
     OperatorForcedOffline = "An operator said that the service is stopped here.",
     MaintenanceChanged = "An operator changed the maintenance mode.",
+    MaintenanceOver = "The time of the maintenance is over: the pair watches over the service again.",
     InvariantBroken = "The program caught itself in a wrong belief.",
 }

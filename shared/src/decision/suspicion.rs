@@ -206,7 +206,7 @@ impl Node {
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),
-            (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
+            (self.in_maintenance() || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
             (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
             (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),

@@ -260,6 +260,7 @@ fn letter_kind(kind: PageKind) -> Kind {
         PageKind::LinkCut | PageKind::PeerSilent | PageKind::Unreachable => Kind::Link,
         PageKind::ConfigDiffers => Kind::ConfigDiffers,
         PageKind::BalancerDiverged => Kind::BalancerDiverged,
+        PageKind::Maintenance => Kind::Maintenance,
         PageKind::State | PageKind::Arbiter | PageKind::Fence | PageKind::Invariant => Kind::Internal,
     }
 }

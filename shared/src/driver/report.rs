@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::turn::Driver;
 use crate::channel::Link;
 use crate::config::differing_keys;
-use crate::decision::{Millis, State};
-use crate::status::{ConfigStatus, Locked, PathStatus, PeerStatus, Status};
+use crate::decision::{Maintenance, Millis, State};
+use crate::status::{ConfigStatus, Locked, MaintenanceStatus, PathStatus, PeerStatus, Status};
 
 impl Driver {
     pub(super) fn status(&self, now: Millis) -> Status {
@@ -33,7 +33,7 @@ impl Driver {
                 epoch: node.record().automatic,
                 ends_in_ms: node.hold_down_ends().map(|at| at.since(now).0),
             }),
-            maintenance: node.record().maintenance,
+            maintenance: node.record().maintenance.as_ref().map(|order| maintenance(order, now)),
             frozen: node.is_frozen(),
             isolated: node.is_isolated(),
             tilt_for_ms: node.tilt_until().map(|until| until.since(now).0),
@@ -109,6 +109,7 @@ impl Driver {
             epoch: beat.map(|beat| beat.epoch),
             service: beat.map(|beat| beat.verdict),
             ready: beat.map(|beat| beat.ready),
+            maintenance: beat.map(|beat| beat.maintenance),
             paths: paths.collect(),
             channel_open: *self.peer.link().borrow() == Link::Up,
         }
@@ -147,6 +148,16 @@ impl Driver {
     pub(super) fn status_json(&self, now: Millis) -> serde_json::Value {
         // A status is plain data; should it ever not be, the reader sees null instead of losing the daemon.
         serde_json::to_value(self.status(now)).unwrap_or_default()
+    }
+}
+
+fn maintenance(order: &Maintenance, now: Millis) -> MaintenanceStatus {
+    let began = i64::try_from(order.began_utc_s).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    MaintenanceStatus {
+        by: order.by.clone(),
+        reason: order.reason.clone(),
+        began_utc: began.map_or_else(String::new, |began| began.to_string()),
+        left_ms: order.ends.since(now).0,
     }
 }
 

@@ -15,7 +15,7 @@ use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
 use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings};
 use crate::config::{self, Config, Loaded, Proof};
-use crate::decision::{Millis, Node, Policy, Record, Role};
+use crate::decision::{BootId, Millis, Node, Policy, Record, Role};
 use crate::heartbeat::{Heartbeat, HeartbeatSettings};
 use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
@@ -108,7 +108,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let (store, remembered) = Store::open::<Record>(&state_file, &own_name, &config.name)
         .map_err(needs(format!("cannot open the state {}", state_file.display())))?;
     let record = match remembered {
-        store::Loaded::Valid(record) => Some(record),
+        store::Loaded::Valid(record) => Some(after_reboot(record, boot)),
         store::Loaded::Fresh => None,
         store::Loaded::Torn { detail } => {
             troubles.insert(
@@ -265,6 +265,14 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
         boot_wait_ms: millis(timing.boot_wait),
         hold_down_ms: millis(config.hold_down),
     }
+}
+
+/// How long the host was off only the wall clock can tell.
+fn after_reboot(mut record: Record, boot: BootId) -> Record {
+    if record.boot != boot {
+        record.maintenance = record.maintenance.map(|maintenance| maintenance.shortened(clock::utc_s()));
+    }
+    record
 }
 
 fn check_host(settings: &Settings, config: &Config) -> Result<(), DriverError> {

@@ -44,7 +44,8 @@ impl Status {
             && service_there == Verdict::Passed
             && self.withheld.is_none()
             && self.locked.is_none()
-            && !self.maintenance
+            && self.maintenance.is_none()
+            && self.peer.maintenance != Some(true)
             && !self.isolated
             && self.balancer.diverged.is_none()
             && self.config.equal != Some(false)

@@ -199,22 +199,6 @@ fn a_blocked_command_is_given_up_by_ack_and_a_blocked_automatic_move_is_not() {
 }
 
 #[test]
-fn maintenance_is_durable_and_told_to_the_peer() {
-    let mut story = active(policy(Role::Slave));
-    let change = |on| Command::Maintenance { on, by: by(), reason: "new disks".into() };
-    story.command(change(true)).expect("accepted");
-    assert!(story.node.record().maintenance);
-    assert!(story.node.beat(super::story::BOOT, Millis(0), Millis(0)).maintenance);
-    let restarted = Story::boots(policy(Role::Slave), Some(story.node.record().clone()));
-    assert!(restarted.node.record().maintenance);
-    story.demanded(commanded(), 2);
-    assert_eq!(story.state(), StateName::Active);
-    story.command(change(false)).expect("accepted");
-    story.demanded(commanded(), 2);
-    assert_eq!(story.state(), StateName::Stopping);
-}
-
-#[test]
 fn a_commanded_demand_is_not_withdrawn_because_the_service_is_well() {
     let mut story = standby(policy(Role::Slave));
     story.command(move_here()).expect("accepted");

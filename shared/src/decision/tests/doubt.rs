@@ -146,7 +146,7 @@ fn what_the_checks_found_while_the_link_was_cut_moves_nothing_when_it_is_whole_a
 #[test]
 fn each_rule_withholds_an_automatic_move_and_says_so() {
     let by = || "ann".into();
-    let maintenance = Command::Maintenance { on: true, by: by(), reason: by() };
+    let maintenance = Command::BeginMaintenance { by: by(), reason: by(), span_ms: Millis(3_600_000), now_utc_s: 0 };
     let mut cases = vec![];
     let mut not_ready = standby(slave());
     not_ready.tell(Event::Readiness(vec!["the store is not mounted".into()])).tell(failing(|_| {}));

@@ -583,15 +583,14 @@ fn a_restarted_daemon_goes_on_with_a_lease_that_holds_and_stops_with_one_that_do
 #[test]
 fn maintenance_holds_the_lease_without_a_limit_and_guards_again_before_it_ends() {
     let mut leased = active();
-    let maintenance = |on| Command::Maintenance { on, by: "ann".into(), reason: "new disks".into() };
-    leased.story.command(maintenance(true)).expect("accepted");
+    leased.story.command(super::maintenance::begin(3_600_000)).expect("accepted");
     leased.pass(4_000);
     assert!(leased.view.slave.is_some_and(|slot| slot.hold));
     assert_eq!(leased.guarded.last(), Some(&GuardedLease::Hold { epoch: Epoch(2) }));
     leased.lost = true;
     leased.pass(600_000);
     assert_eq!(leased.state(), StateName::Active, "nothing runs out");
-    leased.story.command(maintenance(false)).expect("accepted");
+    leased.story.command(super::maintenance::end()).expect("accepted");
     leased.pass(60_000);
     assert_eq!(leased.state(), StateName::Active, "not before the arbiter is back");
     leased.lost = false;

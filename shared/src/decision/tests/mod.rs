@@ -13,6 +13,7 @@ mod giveback;
 mod host;
 mod judge;
 mod lease;
+mod maintenance;
 mod network;
 mod pair;
 mod person;

@@ -80,9 +80,9 @@ impl World {
             let by = || "ann".into();
             let reason = || "the printed way out".into();
             let name = node.state().name();
-            let (withheld, maintenance) = (node.withheld(), node.record().maintenance);
+            let (withheld, maintenance) = (node.withheld(), node.record().maintenance.is_some());
             let command = match node.state() {
-                _ if maintenance => Some(Command::Maintenance { on: false, by: by(), reason: reason() }),
+                _ if maintenance => Some(Command::EndMaintenance { by: by(), reason: reason() }),
                 State::FailedStart { .. } => Some(Command::Acknowledge { by: by() }),
                 State::FailedStop { .. } => {
                     self.hosts[host].kill_everything();
