@@ -93,7 +93,7 @@ impl Node {
         }
         match (&self.keeping, self.arbitration.release) {
             (Some(keeping), _) if !keeping.lost && self.renews() => {
-                let hold = self.in_maintenance() || keeping.hold;
+                let hold = self.wants_hold() || keeping.hold;
                 ArbiterRequest::Renew { epoch: keeping.epoch, hold, terms }
             }
             (None, Some(epoch)) => ArbiterRequest::Release { epoch, terms },

@@ -147,6 +147,8 @@ pub enum Event {
         /// Every epoch up to this one is stopped here.
         epoch: Epoch,
     },
+    /// The daemon was told to end, and to leave the service as it is: see [`super::Node::may_end`].
+    Ending,
     /// A new configuration is in force.
     PolicyChanged(Policy),
     /// An operator's command, with a ticket for its answer.

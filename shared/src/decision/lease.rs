@@ -70,7 +70,7 @@ impl Node {
         {
             return self.lease_begins(now, epoch, sent, out);
         }
-        let wants_hold = self.in_maintenance();
+        let wants_hold = self.wants_hold();
         let Some(keeping) = self.keeping.as_mut().filter(|keeping| keeping.epoch == epoch && !keeping.lost) else {
             return;
         };
@@ -92,6 +92,10 @@ impl Node {
             }
         } else {
             self.guard(held, out);
+            if wants_hold {
+                // This one was under way already when that was ordered.
+                self.arbitration.next_at = now;
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod claim;
 mod combined;
 mod command;
 mod contend;
+mod ending;
 mod event;
 mod facts;
 mod fencing;

@@ -51,6 +51,8 @@ pub struct Node {
     /// Conditions that a person has been told of and that have not ended since.
     pub(super) told: BTreeSet<PageKind>,
     pub(super) frozen: bool,
+    /// The daemon was told to end.
+    pub(super) ending: bool,
     /// How much the slower of the host's clocks is behind the faster.
     pub(super) clock_lag: Millis,
     /// The own lease, while this host holds one.
@@ -134,6 +136,7 @@ impl Node {
             withheld: None,
             told: BTreeSet::new(),
             frozen: false,
+            ending: false,
             clock_lag: Millis(0),
             keeping: None,
             arbitration: Arbitration::new(now),
@@ -178,6 +181,7 @@ impl Node {
             Event::FenceDone { operation, result } => self.fence_done(now, operation, result, out),
             Event::ClocksDiffer(lag) => self.clock_lag = self.clock_lag.max(lag),
             Event::ForeignStop { epoch } => self.foreign_stop(now, epoch, out),
+            Event::Ending => self.daemon_ends(now, out),
             Event::PolicyChanged(policy) => self.policy = policy,
             Event::Command { ticket, command } => self.command(now, ticket, command, out),
         }

@@ -69,6 +69,8 @@ pub(super) struct Driver {
     loop_lag: Millis,
     loop_lag_at: Millis,
     pub(super) clock_lag: Millis,
+    /// Told to end; it does as soon as nothing runs out behind its back.
+    ending: bool,
 }
 
 /// What a daemon is put together from.
@@ -147,6 +149,7 @@ impl Driver {
             loop_lag: Millis(0),
             loop_lag_at: Millis(0),
             clock_lag: Millis(0),
+            ending: false,
         }
     }
 
@@ -171,14 +174,17 @@ impl Driver {
                 Woken::Incoming(Some(incoming)) => self.incoming(now, incoming),
                 Woken::Asked(Some(asked)) => self.asked(now, asked),
                 Woken::Signal(Some(super::signals::Signal::Reload)) => self.reload(),
-                Woken::Signal(Some(super::signals::Signal::End) | None)
-                | Woken::Input(None)
-                | Woken::Incoming(None)
-                | Woken::Asked(None) => return self.farewell(),
+                Woken::Signal(Some(super::signals::Signal::End)) => self.told_to_end(now),
+                Woken::Signal(None) | Woken::Input(None) | Woken::Incoming(None) | Woken::Asked(None) => {
+                    return self.farewell();
+                }
             }
             self.drain(now, &mut sources);
             self.step(now, Event::TurnEnded);
             self.finish_turn();
+            if self.ending && self.node.may_end() {
+                return self.farewell();
+            }
         }
     }
 
@@ -345,6 +351,14 @@ impl Driver {
             tracing::error!(%error, "the beat could not be published");
         }
         self.beat = Some(beat);
+    }
+
+    fn told_to_end(&mut self, now: Millis) {
+        self.ending = true;
+        self.step(now, Event::Ending);
+        if !self.node.may_end() {
+            tracing::info!("the daemon is told to end, and does when its lease is held without a time limit");
+        }
     }
 
     /// The end of this daemon; the service runs on.
