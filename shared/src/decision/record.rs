@@ -24,7 +24,8 @@ pub struct Record {
     /// Automatic moves up to this epoch are acknowledged.
     pub acknowledged: Epoch,
     /// An operator told the host to leave the service alone.
-    #[serde(default)]
+    /// (Under the bare name a mere `true` or `false` once stood.)
+    #[serde(default, rename = "maintenance_order")]
     pub maintenance: Option<Maintenance>,
     /// The highest claim ever seen in the arbiter. One that shows less has been rolled back.
     #[serde(default)]
