@@ -1,11 +1,11 @@
 //! What operators command: moves, their roll-back, and the ways out that the states print.
 
 use crate::decision::{
-    Action, Command, Duty, Epoch, Event, Evidence, Millis, PageKind, Policy, Presence, Role, Rule, StartOutcome, State,
+    Action, Command, Duty, Epoch, Event, Evidence, PageKind, Policy, Presence, Role, Rule, StartOutcome, State,
     StateName, StopMeans,
 };
 
-use super::place::{active, at, failed_start, failed_stop, passive, requesting, standby, stopped};
+use super::place::{at, failed_start, failed_stop, passive, requesting, standby, stopped};
 use super::story::{Story, commanded, move_here, policy};
 
 fn by() -> alloc::string::String {

@@ -1,13 +1,12 @@
 //! Lease and fence, told as stories of one host.
 
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decision::{
     Action, ArbiterFailure, ArbiterReply, ArbiterRequest, Beat, BootId, Claim, ClaimStep, Command, Duty, Epoch, Event,
-    GuardedLease, HeldLease, LeaseProof, LeaseTimes, Millis, OperationId, PageKind, Phase, Policy, Presence, Proof,
-    Record, Role, Rule, Slot, StartOutcome, State, StateName, Terms, View,
+    GuardedLease, HeldLease, LeaseProof, Millis, OperationId, PageKind, Phase, Policy, Proof, Role, Rule, State,
+    StateName, Terms, View,
 };
 
 use super::leased::{Leased, MASTER_BOOT, STANDARD, active, leased, masters, record, standing_by};

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::decision::{Command, Event, Phase, Rule, State, StateName};
+use crate::decision::{Command, Event, Millis, Phase, Rule, State, StateName};
 
 use super::faults::Fault;
 use super::random::Random;
@@ -66,7 +66,10 @@ impl World {
                 Command::ForceOffline { by, reason }
             }
             (_, 3) => Command::Acknowledge { by },
-            (_, 4) => Command::Maintenance { on: half(&mut self.random), by, reason },
+            (_, 4) if half(&mut self.random) => {
+                Command::BeginMaintenance { by, reason, span_ms: Millis(60_000), now_utc_s: 0 }
+            }
+            (_, 4) => Command::EndMaintenance { by, reason },
             _ => Command::MoveHere { by, reason, despite_config_difference: half(&mut self.random) },
         };
         self.types(host, command);
