@@ -43,7 +43,8 @@ pub struct Node {
     pub(super) next_operation: u64,
     pub(super) next_request: u32,
     pub(super) refused_until: Millis,
-    pub(super) idle_since: Option<Millis>,
+    /// When this host may start because both were seen idle for long enough.
+    pub(super) idle_until: Option<Millis>,
     pub(super) quiet_since: Option<Millis>,
     /// When a person is reminded of the maintenance next.
     pub(super) nag_at: Millis,
@@ -130,7 +131,7 @@ impl Node {
             next_operation: 1,
             next_request: 1,
             refused_until: Millis(0),
-            idle_since: None,
+            idle_until: None,
             quiet_since: None,
             nag_at: now,
             withheld: None,
@@ -208,7 +209,7 @@ impl Node {
     pub(super) fn enter(&mut self, now: Millis, state: State) {
         self.state = state;
         self.entered = now;
-        self.idle_since = None;
+        self.idle_until = None;
         self.withheld = None;
     }
 

@@ -37,7 +37,7 @@ impl Node {
                 None
             }
         };
-        self.idle_since = None;
+        self.idle_until = None;
         match evidence {
             Some((evidence, rule)) => self.demand_or_withhold(now, evidence, rule, out),
             None => self.nothing_withheld(),
@@ -74,12 +74,13 @@ impl Node {
         };
         let stands_in = !first && self.is_ready() && self.heard().is_some_and(|beat| !beat.ready);
         if !(first || stands_in) || self.facts.not_ready.is_none() {
-            self.idle_since = None;
+            self.idle_until = None;
             return self.nothing_withheld();
         }
-        let since = *self.idle_since.get_or_insert(now);
-        let settle_ms = if first { Policy::SETTLE_MS } else { Policy::STAND_IN_MS };
-        if now.since(since) >= settle_ms {
+        let settled = now.after(if first { Policy::SETTLE_MS } else { Policy::STAND_IN_MS });
+        let until = self.idle_until.map_or(settled, |until| until.min(settled));
+        self.idle_until = Some(until);
+        if now >= until {
             self.demand_or_withhold(now, Evidence::NobodyActive, Rule::NobodyActive, out);
         }
     }

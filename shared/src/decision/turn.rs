@@ -308,8 +308,8 @@ impl Node {
                 }
             }
             State::Standby => {
-                if let (Some(since), None) = (self.idle_since, self.withheld) {
-                    each(Timer::Settle, since.after(Policy::SETTLE_MS));
+                if let (Some(until), None) = (self.idle_until, self.withheld) {
+                    each(Timer::Settle, until);
                 }
                 self.refused_timer(each);
             }

@@ -50,6 +50,9 @@ pub enum GuardedError {
     /// It was started without one.
     #[error("this daemon runs without its guardian (--no-guardian), and a lease needs one")]
     None,
+    /// It was killed while this daemon was starting, and no other could be started.
+    #[error("the guardian that started this daemon is gone, and a lease needs one")]
+    Gone(#[source] io::Error),
     /// The line to it cannot be used.
     #[error("the line to the guardian cannot be used")]
     Line(#[source] io::Error),
@@ -84,13 +87,17 @@ pub enum News {
 
 impl Guarded {
     /// Takes up the line and the page, and leaves the plan for the guardian. What was held before stays in force until
-    /// [`Guarded::publish`]. To be called once, in a runtime: it takes the standard input.
+    /// [`Guarded::publish`]. To be called once, in a runtime: it takes the standard input. If the guardian has died
+    /// since it started this daemon, this process turns into the next one, as by [`Guarded::replace_guardian`].
     ///
     /// # Errors
     /// See [`GuardedError`].
     pub fn start(run_dir: &Path, role: Role, boot: BootId, plan: &Plan) -> Result<Guarded, GuardedError> {
         let named = std::env::var(ENVIRONMENT_GUARDIAN).ok().and_then(|pid| pid.parse().ok().map(Pid::from_raw));
-        let guardian = named.filter(|guardian| *guardian == getppid()).ok_or(GuardedError::None)?;
+        let guardian = named.ok_or(GuardedError::None)?;
+        if guardian != getppid() {
+            return Err(GuardedError::Gone(replace(guardian)));
+        }
         let line = stdin_line().map_err(GuardedError::Line)?;
         let page = LeasePage::open(&page_path(run_dir, role), boot, plan)?;
         let now = Moment::now();
@@ -198,18 +205,22 @@ impl Guarded {
     /// if that is not to be done, and the daemon is to end: systemd starts both again, or the system refuses.
     #[must_use]
     pub fn replace_guardian(&self) -> io::Error {
-        let unit_ends = std::env::var(ENVIRONMENT_SYSTEMD).is_ok_and(|pid| pid == self.guardian.to_string());
-        if unit_ends {
-            return io::Error::other("systemd starts the unit again, since its main process is gone");
-        }
-        let arguments = std::env::args_os().skip(1);
-        Command::new("/proc/self/exe")
-            .args(arguments.filter(|argument| argument != "--no-guardian"))
-            .env_remove(ENVIRONMENT_GUARDIAN)
-            .env_remove(ENVIRONMENT_RESTARTS)
-            .stdin(Stdio::null())
-            .exec()
+        replace(self.guardian)
     }
+}
+
+fn replace(guardian: Pid) -> io::Error {
+    let unit_ends = std::env::var(ENVIRONMENT_SYSTEMD).is_ok_and(|pid| pid == guardian.to_string());
+    if unit_ends {
+        return io::Error::other("systemd starts the unit again, since its main process is gone");
+    }
+    let arguments = std::env::args_os().skip(1);
+    Command::new("/proc/self/exe")
+        .args(arguments.filter(|argument| argument != "--no-guardian"))
+        .env_remove(ENVIRONMENT_GUARDIAN)
+        .env_remove(ENVIRONMENT_RESTARTS)
+        .stdin(Stdio::null())
+        .exec()
 }
 
 /// The daemon's end of the line, moved out of the way of its children.

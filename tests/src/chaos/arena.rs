@@ -20,7 +20,7 @@ use super::fault::{Fault, Keeper};
 use super::judge::Judge;
 use crate::lab::hanging_store::{Fault as StoreFault, Filer};
 use crate::lab::service::haproxy;
-use crate::lab::{Cable, Host, Lab, Process, fault as network, not_run};
+use crate::lab::{Cable, Host, Lab, Process, Running, fault as network, not_run};
 use crate::pair::Pair;
 
 /// Of all packets, at each host.
@@ -225,7 +225,12 @@ impl Arena {
             if !self.pair.host(role).is_powered() || self.was_reset(role) {
                 self.power_up(role)?;
                 raised.push(role);
-            } else if daemon(self.pair.host(role), role).is_err() && guardian(self.pair.host(role), role).is_err() {
+                continue;
+            }
+            // One that has just been started has another name yet, and one whose guardian died another parent.
+            let is_launched = self.pair.guardian(role).and_then(Running::is_running).unwrap_or(false);
+            let host = self.pair.host(role);
+            if !is_launched && daemon(host, role).is_err() && guardian(host, role).is_err() {
                 self.pair.start(role)?;
                 raised.push(role);
             }

@@ -38,6 +38,10 @@ fn child(storage: &SharedStorage) -> Pid {
     Pid::from_raw(id.try_into().unwrap())
 }
 
+fn is_stopped(pid: Pid) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("State:\tT")
+}
+
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let limit = Instant::now() + LONG;
     while !holds() {
@@ -101,6 +105,8 @@ async fn a_question_that_is_dropped_half_way_does_not_give_its_answer_to_the_nex
     assert_eq!(storage.ask(renewal(1)).await, ArbiterReply::Renewed);
     let stopped = child(&storage);
     kill(stopped, Signal::SIGSTOP).unwrap();
+    // A signal to a process that runs on the other processor takes its time.
+    until("the child was not stopped", || is_stopped(stopped)).await;
     assert!(tokio::time::timeout(Duration::from_millis(20), storage.ask(ArbiterRequest::Observe)).await.is_err());
     kill(stopped, Signal::SIGCONT).unwrap();
     let mut reply = ArbiterReply::Failed(ArbiterFailure::TimedOut);
