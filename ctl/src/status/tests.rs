@@ -230,7 +230,8 @@ async fn a_failing_arbiter_degrades_and_says_when_the_service_stops() {
     assert!(
         text.contains("DEGRADED") && text.contains(" ! arbiter     the arbiter did not answer in time, for 5.0 s;")
     );
-    assert!(text.contains("if it is not back within 10.8 s, the service stops here"), "{text}");
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("if it is not back within 10.8 s, the service stops here"), "{text}");
 }
 
 #[tokio::test]
