@@ -11,5 +11,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --locked --quiet -p failover-tests --bin model
-exec "${CARGO_TARGET_DIR:-target}/debug/model" "$@"
+cargo build --locked --quiet --profile simulation -p failover-simulator --bin model
+exec "${CARGO_TARGET_DIR:-target}/simulation/model" "$@"

@@ -21,8 +21,8 @@ done
 readonly BY_TEST='empty-group-is-evidence stop::tests::condition::an_empty_group_proves_nothing_unless_ours_was_seen_in_it
 echo-ignored heartbeat::freshness::tests::a_beat_counts_only_once_it_echoes_the_nonce'
 
-cargo build --locked --quiet -p failover-tests --features planted --bin simulate
-simulate="${CARGO_TARGET_DIR:-target}/debug/simulate"
+cargo build --locked --quiet --profile simulation -p failover-simulator --features planted --bin simulate
+simulate="${CARGO_TARGET_DIR:-target}/simulation/simulate"
 missed=0
 
 while read -r bug; do

@@ -9,5 +9,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --locked --quiet -p failover-tests --bin simulate
-exec "${CARGO_TARGET_DIR:-target}/debug/simulate" "$@"
+cargo build --locked --quiet --profile simulation -p failover-simulator --bin simulate
+exec "${CARGO_TARGET_DIR:-target}/simulation/simulate" "$@"

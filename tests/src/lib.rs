@@ -9,8 +9,6 @@ pub mod etcd;
 pub mod judge;
 pub mod keys;
 pub mod lab;
-pub mod model;
 pub mod pair;
 pub mod program;
-pub mod simulator;
 pub mod wait;

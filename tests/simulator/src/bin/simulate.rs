@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use failover_tests::simulator::options::Setup;
-use failover_tests::simulator::{canary, corpus, story};
+use failover_simulator::options::Setup;
+use failover_simulator::{canary, corpus, story};
 
 /// Runs simulated schedules of a pair and judges them. Ends with 1 when a law was broken, when something that must come
 /// up did not, or when the planted bug was not found.

@@ -1,10 +1,10 @@
 //! The simulator itself, and what it shows of the core in the time of a test run. Many more schedules:
 //! scripts/simulate.sh
 
-use failover_tests::simulator::corpus::{self, Order};
-use failover_tests::simulator::options::{Options, Setup};
-use failover_tests::simulator::story::{self, Case};
-use failover_tests::simulator::{canary, quiet, schedule};
+use failover_simulator::corpus::{self, Order};
+use failover_simulator::options::{Options, Setup};
+use failover_simulator::story::{self, Case};
+use failover_simulator::{canary, quiet, schedule};
 
 const DAY_MS: u64 = 86_400_000;
 

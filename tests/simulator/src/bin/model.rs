@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use failover_tests::model::{Begin, Bounds, Checked, Drift, Fault, Kind, check};
+use failover_simulator::model::{Begin, Bounds, Checked, Drift, Fault, Kind, check};
 
 /// Bounds of one check.
 #[derive(Debug, Parser)]

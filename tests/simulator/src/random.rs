@@ -11,15 +11,15 @@ impl Random {
         Random(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// Any number.
-    pub fn next(&mut self) -> u64 {
+    /// Any number, each as likely as the others.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// From 0 to `bound` - 1; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.number()) * u128::from(bound)) >> 64) as u64
     }
 
     /// From `low` to `high`, both included.

@@ -2,8 +2,8 @@
 //! asks no core for it.
 
 use failover_shared::decision::{
-    ArbiterReply, ArbiterRequest, Command, Event, Evidence, LeaseProof, Millis, Policy, Proof, Role, Slot, State,
-    StateName, Symptom, Terms,
+    ArbiterReply, ArbiterRequest, Command, Epoch, Event, Evidence, LeaseProof, Millis, Policy, Proof, Role, Slot,
+    State, StateName, Symptom, Terms,
 };
 
 use super::super::host::Host;
@@ -23,6 +23,8 @@ pub struct Heard {
     commanded: bool,
     /// The peer's slot as it was read last, and since when it is so, on the slower clock.
     slot: Option<(Option<Slot>, Millis)>,
+    /// The highest epoch whose claim it has read.
+    claim: Option<Epoch>,
 }
 
 impl Judge {
@@ -40,6 +42,12 @@ impl Judge {
                 heard.commanded = true;
             }
             Event::Arbiter { reply: ArbiterReply::Seen(view), .. } => {
+                // An arbiter that shows less than before says nothing of any lease.
+                let claim = view.claim.map(|claim| claim.epoch);
+                if claim < heard.claim {
+                    return;
+                }
+                heard.claim = claim;
                 let slot = view.slot(host.role.peer()).copied();
                 if heard.slot.is_none_or(|(known, _)| known != slot) {
                     heard.slot = Some((slot, slow));
@@ -95,13 +103,13 @@ impl Judge {
         }
     }
 
-    /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, as long as
-    /// the holder's own words say.
+    /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, as long as the holder's
+    /// own words say, unless its last words are that it has let go.
     pub fn s4_waited_first(&mut self, host: &Host, slow: Millis, request: &ArbiterRequest) {
         let (ArbiterRequest::Claim { epoch, .. }, Some(node)) = (request, host.node()) else { return };
         let State::Claimed { proof: Proof::Lease(LeaseProof::Expired { .. }), .. } = node.state() else { return };
         let Some((Some(slot), since)) = self.heard[host.index()].slot else { return };
-        let needed = wait(slot.terms);
+        let needed = if slot.released { 0 } else { wait(slot.terms) };
         let waited = slow.since(since).0;
         self.must(Law::S4, waited >= needed, || {
             format!("the {} claims epoch {epoch} after {waited} ms of {needed} ms", host.role)

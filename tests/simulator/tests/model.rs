@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use failover_tests::model::{Begin, Bounds, Checked, Drift, Fault, Kind, check};
+use failover_simulator::model::{Begin, Bounds, Checked, Drift, Fault, Kind, check};
 
 /// Longer than any check here takes on a slow machine; none of them is to end by it.
 const TIME_MOST: Duration = Duration::from_secs(200);
