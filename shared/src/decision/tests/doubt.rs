@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use crate::decision::{
-    Action, Beat, Duty, Epoch, Event, Millis, PageKind, Policy, Role, Rule, Sight, StateName, Symptom, Verdict,
+    Action, Beat, Command, Duty, Epoch, Event, Millis, PageKind, Policy, Role, Rule, Sight, StateName, Symptom, Verdict,
 };
 
 use super::place::{active, standby, starting, suspect};
