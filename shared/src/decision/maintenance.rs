@@ -5,6 +5,7 @@
 //! latest, is the most that is left afterwards. A wall clock that was set back, or that began in 1970, prolongs by the
 //! time that the host was off and one nag's interval for each reboot, and by nothing else.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,14 +69,14 @@ impl Node {
         let short = |text: String| text.chars().take(WORDS_CHARACTERS_MAX).collect::<String>();
         let (by, reason) = (short(by), short(reason));
         self.note(now, Rule::MaintenanceChanged, &format!("begins for {span_ms}, by {by}: {reason}"), out);
-        self.record.maintenance = Some(Maintenance {
+        self.record.maintenance = Some(Box::new(Maintenance {
             by,
             reason,
             began_utc_s: now_utc_s,
             ends_utc_s: now_utc_s.saturating_add(span_ms.0 / 1_000),
             ends: now.after(span_ms),
             left_ms: span_ms,
-        });
+        }));
         self.nag_at = now.after(Policy::NAG_EVERY_MS);
         self.told.remove(&PageKind::Maintenance);
         self.persist(self.record.phase.clone(), out);
@@ -106,7 +107,7 @@ impl Node {
     pub(super) fn judge_maintenance(&mut self, now: Millis, out: &mut Vec<Action>) {
         let role = self.policy.role;
         let Some(maintenance) = &mut self.record.maintenance else { return };
-        let Maintenance { by, reason, ends, .. } = maintenance.clone();
+        let Maintenance { by, reason, ends, .. } = Maintenance::clone(maintenance);
         if now >= ends {
             self.record.maintenance = None;
             self.persist(self.record.phase.clone(), out);

@@ -1,5 +1,6 @@
 //! What survives a crash: the durable state of one host, written whole.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub struct Record {
     /// An operator told the host to leave the service alone.
     /// (Under the bare name a mere `true` or `false` once stood.)
     #[serde(default, rename = "maintenance_order")]
-    pub maintenance: Option<Maintenance>,
+    pub maintenance: Option<Box<Maintenance>>,
     /// The highest claim ever seen in the arbiter. One that shows less has been rolled back.
     #[serde(default)]
     pub arbiter: Epoch,

@@ -270,7 +270,7 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
 /// How long the host was off only the wall clock can tell.
 fn after_reboot(mut record: Record, boot: BootId) -> Record {
     if record.boot != boot {
-        record.maintenance = record.maintenance.map(|maintenance| maintenance.shortened(clock::utc_s()));
+        record.maintenance = record.maintenance.map(|order| Box::new(order.shortened(clock::utc_s())));
     }
     record
 }

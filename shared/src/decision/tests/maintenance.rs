@@ -1,5 +1,6 @@
 //! Maintenance: it holds what moves, reminds, ends by itself, and no clock prolongs it for long.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -31,7 +32,7 @@ fn in_maintenance(span_ms: u64) -> Story {
 }
 
 fn order(story: &Story) -> Option<&Maintenance> {
-    story.node.record().maintenance.as_ref()
+    story.node.record().maintenance.as_deref()
 }
 
 fn reminders(story: &Story) -> usize {
@@ -41,7 +42,7 @@ fn reminders(story: &Story) -> usize {
 /// The same record on a host whose kernel starts anew, `off_s` later by its wall clock.
 fn reboots(story: &Story, wall_clock_s: u64) -> Story {
     let mut record = Record { boot: BootId(99), ..story.node.record().clone() };
-    record.maintenance = record.maintenance.map(|order| order.shortened(wall_clock_s));
+    record.maintenance = record.maintenance.map(|order| Box::new(order.shortened(wall_clock_s)));
     Story::boots(policy(Role::Slave), Some(record))
 }
 
