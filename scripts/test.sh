@@ -15,6 +15,7 @@ readonly PACKAGES=(
   gcc libc6-dev pkg-config libssl-dev
   dovecot-core dovecot-pop3d dovecot-imapd dovecot-lmtpd haproxy nftables iproute2 util-linux procps
   openssh-server openssh-client shellcheck etcd-server etcd-client protobuf-compiler libprotobuf-dev fence-agents
+  resource-agents kmod
 )
 readonly POLICY=/usr/sbin/policy-rc.d
 

@@ -1,15 +1,12 @@
 //! Action scripts of FailSafe 2 and user scripts of Cluster Manager, in a pair that moves.
 
-use std::fs;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
 use failover_tests::lab::Host;
 use failover_tests::lab::service::compat;
-use failover_tests::pair::{Pair, Setup};
+use failover_tests::pair::{Pair, Setup, own_service};
 use nix::sys::signal::Signal;
 
-const CONFIG: &str = "/etc/failover/failover.ron";
 /// Our own examples of both kinds, as `compat install` puts them there.
 const TEMPLATE: &str = "/usr/lib/failsafe/resource_types/template";
 const USER_SCRIPT: &str = "/usr/lib/clumanager/template";
@@ -19,27 +16,16 @@ const COMMAND: &str = "/run/web 86400";
 /// The pair, with its lists as resources: the lab's own service, a resource of each kind before it, and these checks.
 fn pair(test: &str, web: &str, checks: &str, service: &str) -> Result<Option<Pair>> {
     let Some(pair) = Pair::install(test, &Setup::default())? else { return Ok(None) };
-    for host in [&pair.lab.cfg1, &pair.lab.cfg2] {
+    for host in pair.lab.pair() {
         compat::install(host)?;
         host.run(&["cp", "/bin/sleep", "/run/web"])?;
-        let path = host.on_disk(CONFIG);
-        let text = fs::read_to_string(&path)?;
-        let (head, rest) = text.split_once("startup_scripts: [").context("no startup_scripts")?;
-        let (start, rest) = rest.split_once("],").context("no end of startup_scripts")?;
-        let (_, rest) = rest.split_once("shutdown_scripts: [").context("no shutdown_scripts")?;
-        let (stop, rest) = rest.split_once("],").context("no end of shutdown_scripts")?;
-        let line = |list: &str| list.replace('"', "").split(',').map(str::trim).collect::<Vec<_>>().join(" && ");
-        let resources = format!(
-            "resources: [FailSafe2(name: \"web\", resource_type: \"{TEMPLATE}\", \
-             attributes: {{\"command\": \"{COMMAND}\"}}{web}), \
-             ClusterManager(name: \"userapp\", script: \"{USER_SCRIPT}\", function: \"myapp\"), \
-             Step(name: \"mail\", start: \"{}\", stop: \"{}\", timeout: \"6s\")], {service}",
-            line(start),
-            line(stop)
-        );
-        let text = format!("{head}{resources}{rest}").replace("checks: [", &format!("checks: [{checks}"));
-        fs::write(path, text.replace("shutdown_timeout: \"8s\"", "shutdown_timeout: \"20s\""))?;
     }
+    let resources = format!(
+        "FailSafe2(name: \"web\", resource_type: \"{TEMPLATE}\", attributes: {{\"command\": \"{COMMAND}\"}}{web}), \
+         ClusterManager(name: \"userapp\", script: \"{USER_SCRIPT}\", function: \"myapp\"), {}",
+        own_service()
+    );
+    pair.use_resources(&resources, service, checks)?;
     Ok(Some(pair))
 }
 

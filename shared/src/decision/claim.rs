@@ -59,8 +59,9 @@ impl Node {
     /// The arbiter was looked at; `before` is what it showed the time before.
     pub(super) fn claim_viewed(&mut self, now: Millis, before: Option<View>, out: &mut Vec<Action>) {
         let State::Claimed { epoch, attempt, proof, step } = &self.state else { return };
-        // An own epoch that was held is proof for good: the peer's was over before it began.
-        let by_lease = matches!(proof, Proof::Lease(LeaseProof::Released | LeaseProof::Expired { .. }));
+        let by_lease = matches!(proof, Proof::Lease(_));
+        // An own epoch that was held is proof for good, as long as it is still the latest: the peer's was over before it.
+        let by_wait = matches!(proof, Proof::Lease(LeaseProof::Released | LeaseProof::Expired { .. }));
         let (epoch, step, covered) = (*epoch, *step, attempt.epoch);
         let Some(view) = self.arbitration.seen.as_ref().map(|seen| seen.view.clone()) else { return };
         let latest = view.claim.map_or(Epoch(0), |claim| claim.epoch);
@@ -84,7 +85,7 @@ impl Node {
             ClaimStep::LookingAgain if before.is_some_and(|before| before.claim != view.before) => {
                 self.claim_lost(now, "another claim was made at the same time", out);
             }
-            ClaimStep::LookingAgain if by_lease && self.peer_is_over(now).is_none() => {
+            ClaimStep::LookingAgain if by_wait && self.peer_is_over(now).is_none() => {
                 self.note(now, Rule::ClaimWaits, "", out);
                 if let State::Claimed { step, .. } = &mut self.state {
                     *step = ClaimStep::Waiting;

@@ -9,6 +9,8 @@ use crate::decision::{Epoch, Role};
 
 /// A reason longer than this is cut: an environment has a bound (`E2BIG`), and a step must not fail for its reason.
 const REASON_BYTES_MAX: usize = 1024;
+/// Where programs are looked for that are named without a path.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The four operations, in FailSafe's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,15 +101,11 @@ impl Environment {
         }
     }
 
-    /// The variables of a step. Only `HOME` is taken over from the daemon, so that a step runs the same whether the
-    /// daemon was started by init, by systemd or by a person's shell.
+    /// The variables of a step.
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, String> {
-        let home = std::env::var("HOME").unwrap_or_else(|_| "/".to_owned());
-        let mut variables: BTreeMap<String, String> = [
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-            ("LANG", "C.UTF-8".to_owned()),
-            ("HOME", home),
+        let mut variables = of_every_program();
+        let of_the_move = [
             ("FAILOVER_EPOCH", self.epoch.to_string()),
             ("FAILOVER_ROLE", self.role.to_string()),
             ("FAILOVER_OPERATION", self.operation.to_string()),
@@ -116,13 +114,20 @@ impl Environment {
             ("FAILOVER_CONFIG", self.config_file.to_string_lossy().into_owned()),
             ("FAILOVER_CONFIG_DIGEST", format!("{:016x}", self.config_digest)),
             ("FAILOVER_REASON", one_line(&self.reason)),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+        ];
+        variables.extend(of_the_move.map(|(name, value)| (name.to_owned(), value)));
         variables.extend(self.extra.clone());
         variables
     }
+}
+
+/// What does not depend on the move. Only `HOME` is taken over from the daemon, so that a program runs the same whether
+/// the daemon was started by init, by systemd or by a person's shell.
+pub(crate) fn of_every_program() -> BTreeMap<String, String> {
+    let home = std::env::var("HOME").unwrap_or_else(|_| "/".to_owned());
+    [("PATH", PATH.to_owned()), ("LANG", "C.UTF-8".to_owned()), ("HOME", home)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// A NUL would make the whole step impossible to start, and a line end would break scripts that log the reason.

@@ -31,7 +31,7 @@ pub(crate) async fn prepare(
     cgroup: Option<&Path>,
 ) -> Result<Prepared, String> {
     let script = &task.script;
-    let call = Call { action: task.action, name: &script.name, directory, environment };
+    let call = Call { action: task.action, name: &script.name, directory, environment, limit: task.limit() };
     let program: Program = script.contract().program(&call)?;
     let mut arguments: Vec<OsString> = Vec::new();
     let mut variables = environment.variables();

@@ -1,5 +1,6 @@
 //! A pair at work in a lab: the real daemons on both hosts, Dovecot, HAProxy, and what an operator would ask them.
 
+mod resources;
 mod setup;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::lab::{Host, Lab, Output, Running};
 use crate::program::{program, program_with_kill_points};
 use crate::wait::wait_for;
 
+pub use resources::own_service;
 pub use setup::{CONFIG, Proofs, Setup, install_keys};
 
 /// How long the pair may take to come up or to move, scripts and a loaded machine included.

@@ -248,6 +248,33 @@ fn an_acknowledgement_that_was_long_under_way_does_not_cover_a_later_claim_of_th
 }
 
 #[test]
+fn an_own_epoch_proves_nothing_beside_a_claim_that_the_last_look_could_not_see() {
+    let own = View {
+        claim: Some(Claim { epoch: Epoch(2), owner: Role::Slave, boot: BOOT }),
+        slave: masters().master.map(|slot| Slot { epoch: Epoch(2), boot: BOOT, released: true, ..slot }),
+        ..View::default()
+    };
+    let mut leased = Leased::boots(leased(Role::Slave), None, own);
+    leased.hears(Duty::Standby, 1);
+    assert_eq!(leased.state(), StateName::Standby);
+    // The master starts now, and is heard to; the command comes before the next look.
+    leased.claimed(3, Role::Master, MASTER_BOOT);
+    leased.write(Role::Master, Epoch(3), MASTER_BOOT, false, false, STANDARD.terms(1));
+    leased.story.hears(Duty::Starting, 3, 3);
+    leased.story.command(move_here()).expect("accepted");
+    leased.story.written(true);
+    let until = leased.story.now + 60_000;
+    while leased.state() == StateName::Requesting && leased.story.now < until {
+        leased.story.pass(10);
+    }
+    assert_eq!(leased.proof(), Some(Proof::Lease(LeaseProof::Own)));
+    leased.serve();
+    leased.pass(1_000);
+    assert!(leased.saw(Rule::ClaimLost) && !leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+    assert_eq!(leased.view.claim.map(|claim| claim.owner), Some(Role::Master));
+}
+
+#[test]
 fn a_claim_that_does_not_come_about_is_given_up_in_time() {
     let mut leased = standing_by();
     leased.story.command(move_here()).expect("accepted");

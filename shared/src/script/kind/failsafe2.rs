@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::failsafe1::{Block, Entry, block};
 use super::program::not_runnable;
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
-use crate::config::{Fields, OnStopFailure, Problem, Read, Reader, leaf};
+use crate::config::{Fields, Node, OnStopFailure, Problem, Read, Reader, leaf};
 use crate::script::{Operation, StepExit};
 
 /// Makes the two files, calls the script, and ends with the status that it wrote.
@@ -43,19 +43,7 @@ impl Kind for FailSafe2 {
     fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, _place: Place) -> Read<FailSafe2> {
         let example = "\"/usr/lib/failsafe/resource_types/web\"";
         let resource_type = fields.required(reader, "resource_type", example, leaf::path);
-        let attributes = fields.or(reader, "attributes", "{}", |reader, node, path| {
-            let block: Block = block(reader, node, path, 2)?;
-            let plain = block.into_iter().map(|(name, entry)| match entry {
-                Entry::Value(value) if !value.contains(['\n', '\r']) => Some((name, value)),
-                Entry::Value(_) | Entry::Block(_) => None,
-            });
-            let plain: Option<Vec<_>> = plain.collect();
-            if plain.is_none() {
-                let problem = Problem::at(node.span.clone(), "an attribute is a text of one line");
-                reader.problem(problem.help("write `{\"monitor-level\": \"2\"}`"));
-            }
-            plain
-        });
+        let attributes = fields.or(reader, "attributes", "{}", attributes);
         Some(FailSafe2 { resource_type: resource_type?, attributes: attributes? })
     }
 
@@ -119,6 +107,21 @@ impl Kind for FailSafe2 {
         let scripts = REQUIRED.map(|action| folder.join(word(action))).into_iter();
         scripts.chain(restart.exists().then_some(restart)).filter_map(|script| not_runnable(&script)).collect()
     }
+}
+
+/// `{"name": "value"}`, each value a text of one line.
+pub(super) fn attributes(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Vec<(String, String)>> {
+    let block: Block = block(reader, node, path, 2)?;
+    let plain = block.into_iter().map(|(name, entry)| match entry {
+        Entry::Value(value) if !value.contains(['\n', '\r']) => Some((name, value)),
+        Entry::Value(_) | Entry::Block(_) => None,
+    });
+    let plain: Option<Vec<_>> = plain.collect();
+    if plain.is_none() {
+        let problem = Problem::at(node.span.clone(), "a value here is a text of one line");
+        reader.problem(problem.help("write `{\"monitor-level\": \"2\"}`"));
+    }
+    plain
 }
 
 /// In the words of FailSafe: a script that fails to stop its resource leaves the group in `srmd executable error`.

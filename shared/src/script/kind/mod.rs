@@ -8,16 +8,26 @@
 pub mod cluster_manager;
 pub mod failsafe1;
 mod failsafe2;
+#[cfg(test)]
+mod harness;
+mod lsb;
+mod ocf;
 mod plain;
 mod program;
 mod shell_line;
+mod systemd;
+mod verified;
 
 pub use cluster_manager::ClusterManager;
 pub use failsafe1::FailSafe1;
 pub use failsafe2::FailSafe2;
+pub use lsb::Lsb;
+pub(crate) use ocf::MetaData;
+pub use ocf::Ocf;
 pub use plain::Plain;
 pub use program::Program;
 pub use shell_line::ShellLine;
+pub use systemd::Systemd;
 
 use std::path::Path;
 use std::time::Duration;
@@ -64,6 +74,8 @@ pub struct Call<'a> {
     pub directory: &'a Path,
     /// What it is part of. Outside of a move, the operation is the one that starts the service on this host.
     pub environment: &'a Environment,
+    /// How long it may take.
+    pub limit: Duration,
 }
 
 /// What the end of a call says.
@@ -196,4 +208,10 @@ kinds! {
     FailSafe2(FailSafe2),
     /// A user script of SGI Cluster Manager.
     ClusterManager(ClusterManager),
+    /// An OCF resource agent, as Pacemaker has them.
+    Ocf(Ocf),
+    /// An init script by the Linux Standard Base.
+    Lsb(Lsb),
+    /// A unit of systemd.
+    Systemd(Systemd),
 }

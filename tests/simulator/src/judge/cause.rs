@@ -25,6 +25,8 @@ pub struct Heard {
     slot: Option<(Option<Slot>, Millis)>,
     /// The highest epoch whose claim it has read.
     claim: Option<Epoch>,
+    /// That epoch was held by this host itself, so the peer's was over before.
+    was_holder: bool,
 }
 
 impl Judge {
@@ -48,6 +50,8 @@ impl Judge {
                     return;
                 }
                 heard.claim = claim;
+                let own = view.claim.filter(|claim| claim.owner == host.role).map(|claim| claim.epoch);
+                heard.was_holder = own.is_some() && own == view.slot(host.role).map(|slot| slot.epoch);
                 let slot = view.slot(host.role.peer()).copied();
                 if heard.slot.is_none_or(|(known, _)| known != slot) {
                     heard.slot = Some((slot, slow));
@@ -104,12 +108,13 @@ impl Judge {
     }
 
     /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, as long as the holder's
-    /// own words say, unless its last words are that it has let go.
+    /// own words say, unless its last words are that it has let go, or this host has held the lease since.
     pub fn s4_waited_first(&mut self, host: &Host, slow: Millis, request: &ArbiterRequest) {
         let (ArbiterRequest::Claim { epoch, .. }, Some(node)) = (request, host.node()) else { return };
         let State::Claimed { proof: Proof::Lease(LeaseProof::Expired { .. }), .. } = node.state() else { return };
-        let Some((Some(slot), since)) = self.heard[host.index()].slot else { return };
-        let needed = if slot.released { 0 } else { wait(slot.terms) };
+        let heard = &self.heard[host.index()];
+        let Some((Some(slot), since)) = heard.slot else { return };
+        let needed = if slot.released || heard.was_holder { 0 } else { wait(slot.terms) };
         let waited = slow.since(since).0;
         self.must(Law::S4, waited >= needed, || {
             format!("the {} claims epoch {epoch} after {waited} ms of {needed} ms", host.role)

@@ -61,7 +61,13 @@ fn a_failover_script_is_called_with_the_checksum_and_the_operation() {
             loaded.config.service.lists.of(operation).iter().flatten().map(|task| (task, task.script.name == "web"))
         {
             let directory = Path::new("/");
-            let call = Call { action: task.action, name: &task.script.name, directory, environment: &environment };
+            let call = Call {
+                action: task.action,
+                name: &task.script.name,
+                directory,
+                environment: &environment,
+                limit: task.limit(),
+            };
             let program = task.script.contract().program(&call).unwrap();
             assert_eq!(program.arguments.len(), 3);
             assert_eq!(program.arguments[1].to_str(), Some(checksum(loaded.digest).as_str()));

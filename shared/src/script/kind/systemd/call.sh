@@ -1,0 +1,73 @@
+# shellcheck shell=sh
+# $0: the unit. $1: start, stop, restart or status.
+unit=$0
+
+property() {
+    LC_ALL=C systemctl show --property "$1" -- "$unit" | sed -n "s/^$1=//p"
+}
+
+# Whether a process is left in the unit's control group, where that can be seen.
+populated() {
+    [ -n "$1" ] && [ "$1" != / ] || return 1
+    for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+        [ -e "$root$1/cgroup.events" ] && grep -q '^populated 1$' "$root$1/cgroup.events" && return 0
+    done
+    # Version 1 lists each group for itself.
+    [ -n "$(find "/sys/fs/cgroup/systemd$1" -name cgroup.procs -exec cat {} + 2>/dev/null)" ]
+}
+
+# 0 runs, 1 failed, 3 does not run, 4 nobody knows, 5 is on its way
+status() {
+    group=$(property ControlGroup)
+    state=$(property ActiveState)
+    case $state in
+    active | reloading | refreshing) return 0 ;;
+    inactive | failed)
+        if populated "$group"; then
+            echo "failover: $unit is $state, and processes are left in its control group $group" >&2
+            return 6
+        fi
+        [ "$state" = inactive ] && return 3
+        echo "failover: $unit failed: $(property Result)" >&2
+        return 1
+        ;;
+    activating | deactivating | maintenance) return 5 ;;
+    esac
+    echo "failover: systemd does not know the state of $unit: \"$state\"" >&2
+    return 4
+}
+
+start() {
+    # A unit that failed too often is not started again before its counter is reset. It may not have failed at all.
+    systemctl reset-failed -- "$unit" 2>/dev/null
+    systemctl "$1" -- "$unit" || return
+    status
+    code=$?
+    [ $code -eq 0 ] && return 0
+    echo "failover: systemctl $1 succeeded, and $unit is $state (a Type=oneshot unit needs RemainAfterExit=yes)" >&2
+    return 121
+}
+
+stop() {
+    # Asked before: an inactive unit may no longer name its group.
+    before=$(property ControlGroup)
+    systemctl stop -- "$unit" || return
+    status
+    code=$?
+    if populated "$before"; then
+        echo "failover: processes are left in the control group $before of $unit" >&2
+        code=6
+    fi
+    case $code in
+    # Failed, and nothing is left of it: it did not end as it should have, but it has.
+    1 | 3) return 0 ;;
+    4) return 123 ;;
+    esac
+    return 122
+}
+
+case $1 in
+start | restart) start "$1" ;;
+stop) stop ;;
+*) status ;;
+esac

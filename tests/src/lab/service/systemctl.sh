@@ -1,0 +1,42 @@
+#!/bin/sh
+# A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in):
+#   UNIT.state   its ActiveState             UNIT.start, UNIT.stop   what is run for it, if they are there
+#   UNIT.group   its control group           UNIT.stays              the state that it keeps, whatever is done
+#   UNIT.exit    how start, stop and restart end, with nothing done    calls   each of those calls, one a line
+units=${STAND_IN_UNITS:-/run/stand-in}
+
+set_state() {
+    if [ -e "$units/$unit.stays" ]; then
+        cat "$units/$unit.stays" >"$units/$unit.state"
+    else
+        echo "$1" >"$units/$unit.state"
+    fi
+}
+
+act() {
+    [ ! -x "$units/$unit.$1" ] || "$units/$unit.$1"
+}
+
+action=$1
+for unit in "$@"; do :; done
+case $action in
+show)
+    file=state
+    [ "$3" = ActiveState ] || file=group
+    [ "$3" != Result ] || file=result
+    echo "$3=$(cat "$units/$unit.$file" 2>/dev/null)"
+    exit
+    ;;
+reset-failed) exit ;;
+start | stop | restart) echo "$*" >>"$units/calls" ;;
+*)
+    echo "the stand-in for systemctl knows no $action" >&2
+    exit 1
+    ;;
+esac
+[ ! -e "$units/$unit.exit" ] || exit "$(cat "$units/$unit.exit")"
+case $action in
+start) act start && set_state active ;;
+stop) act stop && set_state inactive ;;
+restart) act stop && act start && set_state active ;;
+esac

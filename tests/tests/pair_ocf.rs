@@ -1,0 +1,107 @@
+//! Debian's resource agents as they are: store, mail server, address and more of a pair that moves.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use failover_shared::decision::{Role, StateName};
+use failover_tests::lab::{Host, not_run};
+use failover_tests::pair::{Pair, Setup};
+use nix::sys::signal::Signal;
+
+const ADDRESS: &str = "10.77.0.30";
+/// In place of all of the lab's own scripts.
+const RESOURCES: &str = r#"
+    Ocf(name: "store", agent: "heartbeat/Filesystem", class: Filesystem, parameters: {
+        "device": "/store", "directory": "/mail", "fstype": "none", "options": "bind",
+    }),
+    Ocf(name: "address", agent: "ocf:heartbeat:IPaddr2", class: Ip, parameters: {
+        "ip": "10.77.0.30", "cidr_netmask": 24, "nic": "eth0",
+    }),
+    Ocf(name: "mail", agent: "/usr/lib/ocf/resource.d/heartbeat/dovecot", class: UserApplication),
+    Ocf(name: "any", agent: "heartbeat/anything", class: UserApplication, parameters: {
+        "binfile": "/run/any", "cmdline_options": "86400",
+    }),
+    Ocf(name: "dummy", agent: "heartbeat/Dummy", class: UserApplication),
+"#;
+const CHECKS: &str = r#"
+    Resource(name: "store-runs", resource: "store", every: "2s"),
+    Resource(name: "address-runs", resource: "address", every: "2s"),
+    Resource(name: "mail-runs", resource: "mail", every: "2s"),
+    Resource(name: "any-runs", resource: "any", every: "1s", fails: 2, restarts: 1),
+    Resource(name: "dummy-runs", resource: "dummy", every: "2s"),
+"#;
+
+fn pair(test: &str) -> Result<Option<Pair>> {
+    if !Path::new("/usr/lib/ocf/resource.d/heartbeat/Dummy").exists() {
+        not_run(test, "resource-agents is not installed")?;
+        return Ok(None);
+    }
+    let Some(pair) = Pair::install(test, &Setup::default())? else { return Ok(None) };
+    for host in pair.lab.pair() {
+        // The agent asks Dovecot with its usual configuration.
+        host.run(&["mkdir", "-p", "/etc/dovecot"])?;
+        host.run(&["ln", "-sf", "/etc/failover/dovecot.conf", "/etc/dovecot/dovecot.conf"])?;
+        // As on any host; the agent looks for bind mounts there.
+        host.run(&["ln", "-sf", "/proc/self/mounts", "/etc/mtab"])?;
+        host.run(&["cp", "/bin/sleep", "/run/any"])?;
+    }
+    pair.use_resources(RESOURCES, "", CHECKS)?;
+    Ok(Some(pair))
+}
+
+/// What runs on a host: address, mail server, the process of `anything`, the store, Dummy's note.
+fn here(host: &Host) -> Result<[bool; 5]> {
+    let processes = host.processes()?;
+    let runs = |name: &str| processes.iter().any(|process| process.name == name);
+    let addresses = host.run(&["ip", "-o", "address", "show", "dev", "eth0"])?;
+    let mounted = host.run(&["mountpoint", "-q", "/mail"]).is_ok();
+    let noted = host.run(&["sh", "-c", "ls /run/resource-agents/Dummy-dummy.state"]).is_ok();
+    Ok([addresses.contains(ADDRESS), runs("dovecot"), runs("any"), mounted, noted])
+}
+
+#[test]
+fn debians_agents_for_store_address_and_mail_move_over_and_back() -> Result<()> {
+    let test = "debians_agents_for_store_address_and_mail_move_over_and_back";
+    let Some(mut pair) = pair(test)? else { return Ok(()) };
+    pair.come_up()?;
+    let (cfg1, cfg2) = (&pair.lab.cfg1, &pair.lab.cfg2);
+    assert_eq!((here(cfg1)?, here(cfg2)?), ([true; 5], [false; 5]), "{}", pair.story());
+    cfg1.signal("dovecot", Signal::SIGKILL)?;
+    pair.wait_active(Role::Slave)?;
+    assert_eq!((here(cfg1)?, here(cfg2)?), ([false; 5], [true; 5]), "{}", pair.story());
+    pair.wait_readable()?;
+    pair.wait_for(Role::Master, "the master to be ready", |status| {
+        status.not_ready.is_empty() && status.readiness_age_ms.is_some()
+    })?;
+    pair.order(Role::Master, &["takeback"])?;
+    pair.wait_active(Role::Master)?;
+    assert_eq!((here(cfg1)?, here(cfg2)?), ([true; 5], [false; 5]), "{}", pair.story());
+    let history = pair.history(Role::Slave)?;
+    ensure!(history.contains("OCF_SUCCESS"), "the journal does not tell what the exits mean: {history}");
+    Ok(())
+}
+
+#[test]
+fn an_agents_resource_that_dies_is_restarted_here_first() -> Result<()> {
+    let Some(mut pair) = pair("an_agents_resource_that_dies_is_restarted_here_first")? else { return Ok(()) };
+    pair.come_up()?;
+    pair.lab.cfg1.signal("any", Signal::SIGKILL)?;
+    pair.wait_noted(Role::Master, "the resource is restarted here first, 1 of 1")?;
+    pair.wait_for(Role::Master, "the restart", |status| {
+        status.state == StateName::Active && here(&pair.lab.cfg1).is_ok_and(|here| here == [true; 5])
+    })?;
+    Ok(())
+}
+
+#[test]
+fn an_agents_resource_that_runs_before_the_start_is_found_by_its_probe() -> Result<()> {
+    let Some(mut pair) = pair("an_agents_resource_that_runs_before_the_start_is_found_by_its_probe")? else {
+        return Ok(());
+    };
+    // Somebody has given the stand-by the address, which no post-condition looks at.
+    pair.lab.cfg2.run(&["ip", "address", "add", &format!("{ADDRESS}/24"), "dev", "eth0"])?;
+    pair.start(Role::Slave)?;
+    let status = pair.wait_state(Role::Slave, StateName::ExclusivityError)?;
+    ensure!(status.way_out.contains("address exited 0: OCF_SUCCESS"), "{}", status.way_out);
+    Ok(())
+}
