@@ -98,12 +98,13 @@ impl Daemon {
     }
 }
 
-/// Who gives the command: the person behind sudo, the user, or at least the user's number.
+/// Who gives the command: the person behind sudo, or the user as the system knows it, or at least the user's number.
 pub(crate) fn commander() -> String {
-    let named = ["SUDO_USER", "USER"].into_iter().filter_map(|name| std::env::var(name).ok());
-    named.map(|name| name.trim().to_string()).find(|name| !name.is_empty()).unwrap_or_else(|| {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_string(), |own| format!("uid {}", own.uid()))
+    let behind_sudo = std::env::var("SUDO_USER").ok().map(|name| name.trim().to_string());
+    behind_sudo.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let own = nix::unistd::geteuid();
+        let known = nix::unistd::User::from_uid(own).ok().flatten();
+        known.map_or_else(|| format!("uid {own}"), |user| user.name)
     })
 }
 

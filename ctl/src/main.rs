@@ -80,7 +80,8 @@ enum Command {
     Ack,
     /// Say that the service is stopped on this host although that could not be verified
     ForceOffline(order::ForceOffline),
-    /// Leave the service alone, or watch over it again
+    /// Leave the service alone for a while, or watch over it again
+    #[command(subcommand)]
     Maintenance(order::Maintenance),
     /// Ask the fence devices, cut a host off, or let it back; needs no daemon
     Fence(fence::Arguments),

@@ -1,11 +1,14 @@
 //! The commands that one question and one answer make: `start-alone`, `confirm-stopped`, `ack`, `force-offline`,
 //! `maintenance`.
 
+use std::time::Duration;
+
 use failover_shared::control::Request;
 use failover_shared::decision::{Epoch, Role};
 
 use crate::daemon::{Daemon, DaemonError, commander, role_named};
 use crate::exit::Exit;
+use crate::moving::span;
 use crate::out::Out;
 
 /// Flags of `start-alone`.
@@ -42,21 +45,24 @@ pub(crate) struct ForceOffline {
     reason: String,
 }
 
-/// Flags of `maintenance`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Maintenance {
-    /// Begin or end
-    #[arg(value_enum)]
-    switch: Switch,
-    /// Why; kept in the journal
-    #[arg(long)]
-    reason: String,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Switch {
-    On,
-    Off,
+/// What `maintenance` is to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Maintenance {
+    /// Leave the service alone: nothing moves by itself, and no demand is obeyed
+    On {
+        /// For how long, up to 7 days; then it ends by itself. Given again, it counts from then
+        #[arg(long = "for", value_name = "SPAN", value_parser = span)]
+        span: Duration,
+        /// Why; kept with your name, and told with every reminder
+        #[arg(long)]
+        reason: String,
+    },
+    /// Watch over it again
+    Off {
+        /// Why; kept in the journal
+        #[arg(long, default_value = "the work is done")]
+        reason: String,
+    },
 }
 
 pub(crate) async fn start_alone(daemon: &Daemon, order: &StartAlone, out: &mut Out<'_>) -> anyhow::Result<Exit> {
@@ -98,14 +104,19 @@ pub(crate) async fn force_offline(daemon: &Daemon, order: &ForceOffline, out: &m
 }
 
 pub(crate) async fn maintenance(daemon: &Daemon, order: &Maintenance, out: &mut Out<'_>) -> anyhow::Result<Exit> {
-    let on = matches!(order.switch, Switch::On);
-    let request = Request::Maintenance { on, by: commander(), reason: order.reason.clone() };
-    let next = if on {
-        "the checks go on and nothing moves by itself until: failoverctl maintenance off --reason …"
-    } else {
-        "look: failoverctl status"
-    };
-    accepted(daemon, &request, next, out).await
+    let by = commander();
+    match order {
+        Maintenance::On { span, reason } => {
+            let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            let request = Request::MaintenanceOn { by, reason: reason.clone(), span_ms };
+            let next = "the checks go on; when the work is done: failoverctl maintenance off";
+            accepted(daemon, &request, next, out).await
+        }
+        Maintenance::Off { reason } => {
+            let request = Request::MaintenanceOff { by, reason: reason.clone() };
+            accepted(daemon, &request, "look: failoverctl status", out).await
+        }
+    }
 }
 
 async fn accepted(daemon: &Daemon, request: &Request, next: &str, out: &mut Out<'_>) -> anyhow::Result<Exit> {

@@ -166,8 +166,8 @@ fn steps(here: &Status, master: &Known, slave: &Known) -> [Step; 5] {
         unfixed.push(format!("{cfg1} could not start the service: {why}"));
     }
     let mut withheld = Vec::new();
-    if here.maintenance {
-        withheld.push("the pair is in maintenance: failoverctl maintenance off --reason …".to_string());
+    if here.maintenance.is_some() {
+        withheld.push("the pair is in maintenance: failoverctl maintenance off".to_string());
     }
     if here.config.equal == Some(false) {
         let keys = here.config.differing.join(", ");

@@ -2,6 +2,7 @@
 
 mod copies;
 mod headline;
+mod safety;
 mod screen;
 #[cfg(test)]
 mod tests;

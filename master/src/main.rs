@@ -35,9 +35,6 @@ struct Flags {
     /// Run without the guardian that starts a dead daemon again: under another supervisor, or to look for a fault.
     #[arg(long)]
     no_guardian: bool,
-    /// Given by the guardian: the lease ran out while no daemon stopped the service.
-    #[arg(long, hide = true)]
-    stop_only: bool,
 }
 
 fn main() -> ExitCode {

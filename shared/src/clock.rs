@@ -53,6 +53,12 @@ pub fn now_micros() -> u128 {
     u128::from(micros(ClockId::CLOCK_BOOTTIME))
 }
 
+/// Seconds since 1970, UTC, by the wall clock: for people, and for what outlives a reboot.
+#[must_use]
+pub fn utc_s() -> u64 {
+    micros(ClockId::CLOCK_REALTIME) / 1_000_000
+}
+
 impl Track {
     fn begun(boottime: u64, raw: u64) -> Track {
         Track { boottime, raw, ahead: 0, lag: 0 }
@@ -67,7 +73,7 @@ impl Track {
     }
 }
 
-/// Neither call can fail: both clocks exist since Linux 2.6.39, and the pointer is valid.
+/// No call can fail: the clocks exist since Linux 2.6.39, and the pointer is valid.
 fn micros(clock: ClockId) -> u64 {
     clock_gettime(clock)
         .map(|time| {

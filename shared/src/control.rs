@@ -91,10 +91,17 @@ pub enum Request {
         /// Why.
         reason: String,
     },
-    /// Leave the service alone, or watch over it again.
-    Maintenance {
-        /// Begin or end.
-        on: bool,
+    /// Leave the service alone for a while.
+    MaintenanceOn {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For so long.
+        span_ms: u64,
+    },
+    /// Watch over it again.
+    MaintenanceOff {
         /// Who.
         by: String,
         /// Why.

@@ -1,10 +1,18 @@
 //! What a daemon says of itself when asked. Every value carries its age; nothing old is shown as fact.
 
+mod safety;
+mod severity;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Duty, Epoch, Role, StateName, Verdict};
+
+pub use safety::{
+    ArbiterStatus, Failing, FenceSays, FenceStatus, FencedStatus, GuardianStatus, OwnLease, PeerLease, SlotSays,
+};
+pub use severity::Severity;
 
 /// One host's view of the pair.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,14 +41,19 @@ pub struct Status {
     pub owned: Epoch,
     /// Which proofs of stop are allowed, in words.
     pub proofs: Vec<String>,
-    /// The risk that the configuration accepts, if it accepts one.
-    pub risk: Option<String>,
+    /// What they guarantee together, and on what that rests, in words.
+    #[serde(default)]
+    pub guarantee: String,
+    /// The risks that the configuration accepts.
+    #[serde(default)]
+    pub risks: Vec<String>,
     /// What withholds a take-over now.
     pub withheld: Option<String>,
     /// An automatic move waits to be acknowledged.
     pub locked: Option<Locked>,
     /// The host was told to leave the service alone.
-    pub maintenance: bool,
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceStatus>,
     /// Decisions are frozen.
     pub frozen: bool,
     /// No reference point answers this host.
@@ -60,6 +73,24 @@ pub struct Status {
     /// What the stand-by copies.
     #[serde(default)]
     pub copies: Vec<CopyStatus>,
+    /// The arbiter and the lease in it; `None`: none is configured.
+    #[serde(default)]
+    pub arbiter: Option<ArbiterStatus>,
+    /// The guardian.
+    #[serde(default)]
+    pub guardian: GuardianStatus,
+    /// What each fence device says of the other host.
+    #[serde(default)]
+    pub fence: Vec<FenceStatus>,
+    /// The other host was fenced, and has not booted anew since, as far as is known.
+    #[serde(default)]
+    pub fenced: Option<FencedStatus>,
+    /// By how much this host's two clocks have come apart since the daemon started.
+    #[serde(default)]
+    pub clocks_differ_ms: u64,
+    /// They come apart faster than the lease's arithmetic allows each (`drift_permille`).
+    #[serde(default)]
+    pub clocks_beyond_drift: bool,
     /// The balancer.
     pub balancer: BalancerStatus,
     /// The configuration.
@@ -87,6 +118,19 @@ pub struct Locked {
     pub ends_in_ms: Option<u64>,
 }
 
+/// A host is in maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceStatus {
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, in UTC.
+    pub began_utc: String,
+    /// It ends by itself after this.
+    pub left_ms: u64,
+}
+
 /// What is known of the other host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -106,6 +150,9 @@ pub struct PeerStatus {
     pub service: Option<Verdict>,
     /// It could start, as it said last.
     pub ready: Option<bool>,
+    /// It is in maintenance, as it said last.
+    #[serde(default)]
+    pub maintenance: Option<bool>,
     /// Each heartbeat path.
     pub paths: Vec<PathStatus>,
     /// The control channel to it is open.
@@ -211,52 +258,4 @@ pub struct StepStatus {
     pub command: String,
     /// For how long.
     pub age_ms: u64,
-}
-
-/// How bad it is, as monitoring plug-ins count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Severity {
-    /// All is well.
-    Ok = 0,
-    /// The service runs, but something is not as it should be.
-    Degraded = 1,
-    /// The service does not run, may run twice, or waits for a person.
-    Critical = 2,
-    /// It cannot be told.
-    Unknown = 3,
-}
-
-impl Status {
-    /// How bad it is.
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        let peer_active = !self.peer.silent && self.peer.duty == Some(Duty::Active);
-        let service_there = match (self.duty, peer_active) {
-            (Duty::Active, true) => return Severity::Critical,
-            (Duty::Active, false) => self.service,
-            (_, true) => self.peer.service.unwrap_or_default(),
-            (_, false) => {
-                let moving = matches!(self.duty, Duty::Requesting | Duty::Starting | Duty::Stopping);
-                return if moving || self.peer.heard_age_ms.is_some() { Severity::Critical } else { Severity::Unknown };
-            }
-        };
-        if matches!(service_there, Verdict::Failed(_)) || self.duty == Duty::Held || self.frozen {
-            return Severity::Critical;
-        }
-        let standby_ready = match self.duty {
-            Duty::Active => self.peer.ready == Some(true) && !self.peer.silent,
-            _ => self.not_ready.is_empty() && self.readiness_age_ms.is_some(),
-        };
-        let spotless = standby_ready
-            && service_there == Verdict::Passed
-            && self.withheld.is_none()
-            && self.locked.is_none()
-            && !self.maintenance
-            && !self.isolated
-            && self.balancer.diverged.is_none()
-            && self.config.equal != Some(false)
-            && self.config.refused.is_none()
-            && self.troubles.is_empty();
-        if spotless { Severity::Ok } else { Severity::Degraded }
-    }
 }

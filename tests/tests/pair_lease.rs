@@ -4,8 +4,10 @@
 use anyhow::{Result, ensure};
 use failover_shared::arbiter::shared_storage;
 use failover_shared::decision::{Duty, Role, StateName};
+use failover_shared::status::SlotSays;
 use failover_tests::judge::actives::Watch;
-use failover_tests::pair::{Pair, Proofs, Setup};
+use failover_tests::pair::{LIMIT, Pair, Proofs, Setup};
+use failover_tests::wait::wait_until;
 use nix::sys::signal::Signal;
 
 /// L 9 s, W 9.2 s: the times of a test, not of a shop.
@@ -104,11 +106,96 @@ fn a_daemon_killed_with_its_guardian_comes_back_and_goes_on_with_its_lease() -> 
     for _ in 0..3 {
         let before = pair.daemon(Role::Master)?;
         pair.signal_daemon(Role::Master, Signal::SIGKILL)?;
-        failover_tests::wait::wait_until("another daemon", failover_tests::pair::LIMIT, || {
-            Ok(pair.daemon(Role::Master).is_ok_and(|daemon| daemon != before))
-        })?;
+        wait_until("another daemon", LIMIT, || Ok(pair.daemon(Role::Master).is_ok_and(|daemon| daemon != before)))?;
         pair.wait_active(Role::Master)?;
     }
     assert_eq!(pair.scripts(Role::Master)?.len(), 3, "the service was neither stopped nor started again");
     never_two(watch)
+}
+
+#[test]
+fn a_daemon_that_is_ended_leaves_the_service_running_and_its_lease_without_an_end() -> Result<()> {
+    let test = "a_daemon_that_is_ended_leaves_the_service_running_and_its_lease_without_an_end";
+    let Some(mut pair) = begin(test)? else { return Ok(()) };
+    let watch = Watch::begin(&pair.lab)?;
+    pair.guardian(Role::Master)?.signal(Signal::SIGTERM)?;
+    wait_until("the guardian's end", LIMIT, || Ok(!pair.guardian(Role::Master)?.is_running()?))?;
+    let seen = pair.wait_for(Role::Slave, "a lease without an end", |status| {
+        let seen = status.arbiter.as_ref().and_then(|arbiter| arbiter.seen.as_ref());
+        seen.is_some_and(|seen| seen.slot == SlotSays::HeldWithoutLimit)
+    })?;
+    ensure!(seen.arbiter.is_some_and(|arbiter| arbiter.failing.is_none()));
+    // Longer than the lease was, and than anybody waits for it.
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    pair.wait_readable()?;
+    ensure!(pair.scripts(Role::Slave)?.is_empty(), "the slave started");
+    pair.start(Role::Master)?;
+    pair.wait_active(Role::Master)?;
+    pair.wait_for(Role::Master, "the limit to count again", |status| {
+        let own = status.arbiter.as_ref().and_then(|arbiter| arbiter.own);
+        own.is_some_and(|own| !own.hold && own.stops_in_ms.is_some())
+    })?;
+    assert_eq!(pair.scripts(Role::Master)?.len(), 3, "the service was touched");
+    // And it does: the next silence is followed.
+    pair.lab.cfg1.power_cut()?;
+    pair.wait_active(Role::Slave)?;
+    never_two(watch)
+}
+
+#[test]
+fn the_status_shows_arbiter_lease_and_guardian_and_the_accepted_risk() -> Result<()> {
+    let Some(pair) = begin("the_status_shows_arbiter_lease_and_guardian_and_the_accepted_risk")? else {
+        return Ok(());
+    };
+    let master = pair.wait_for(Role::Master, "its guardian's word", |status| {
+        status.guardian.state.as_ref().is_some_and(|state| state.contains("guards the lease alone"))
+    })?;
+    ensure!(master.guardian.required && !master.guardian.is_missing(), "{:?}", master.guardian);
+    let arbiter = master.arbiter.as_ref().expect("an arbiter");
+    ensure!(arbiter.kind == "shared storage" && arbiter.place == "/store/lease", "{arbiter:?}");
+    ensure!(arbiter.own.is_some_and(|own| own.epoch == master.epoch), "{arbiter:?}");
+    let slave = pair.wait_for(Role::Slave, "a look at the holder", |status| {
+        let seen = status.arbiter.as_ref().and_then(|arbiter| arbiter.seen.as_ref());
+        seen.is_some_and(|seen| seen.claim == Some((master.epoch, Role::Master)) && seen.slot == SlotSays::Held)
+    })?;
+    for status in [&master, &slave] {
+        ensure!(matches!(status.risks.as_slice(), [risk] if risk.starts_with("GuardianOnly")), "{:?}", status.risks);
+        ensure!(status.guarantee.starts_with("never two actives, as long as"), "{}", status.guarantee);
+    }
+    let screen = pair.ctl(Role::Slave, &["status"])?.to_string();
+    for wanted in
+        [" ! risk        GuardianOnly", "   arbiter     shared storage /store/lease: answered", "cfg1 held epoch"]
+    {
+        ensure!(screen.contains(wanted), "{wanted:?} is not in\n{screen}");
+    }
+    Ok(())
+}
+
+#[test]
+fn maintenance_outlives_the_kernel_holds_the_lease_and_ends_by_itself() -> Result<()> {
+    let Some(mut pair) = begin("maintenance_outlives_the_kernel_holds_the_lease_and_ends_by_itself")? else {
+        return Ok(());
+    };
+    pair.order(Role::Slave, &["maintenance", "on", "--for", "90m", "--reason", "new disks"])?;
+    pair.lab.cfg2.power_cut()?;
+    pair.lab.cfg2.boot()?;
+    pair.start(Role::Slave)?;
+    let status = pair.wait_state(Role::Slave, StateName::Standby)?;
+    let order = status.maintenance.expect("the order is remembered");
+    ensure!(order.reason == "new disks" && (1..=90 * 60_000).contains(&order.left_ms), "{order:?}");
+    pair.wait_for(Role::Master, "the word of its peer", |status| status.peer.maintenance == Some(true))?;
+    pair.order(Role::Slave, &["maintenance", "off"])?;
+    pair.wait_for(Role::Slave, "the end", |status| status.maintenance.is_none())?;
+
+    pair.order(Role::Master, &["maintenance", "on", "--for", "4s", "--reason", "a look"])?;
+    pair.wait_for(Role::Master, "a lease without an end", |status| {
+        status.arbiter.as_ref().and_then(|arbiter| arbiter.own).is_some_and(|own| own.hold)
+    })?;
+    pair.wait_for(Role::Master, "the end by itself", |status| {
+        let own = status.arbiter.as_ref().and_then(|arbiter| arbiter.own);
+        status.maintenance.is_none() && own.is_some_and(|own| !own.hold)
+    })?;
+    ensure!(pair.history(Role::Master)?.contains("MaintenanceOver"), "{}", pair.history(Role::Master)?);
+    assert_eq!(pair.scripts(Role::Master)?.len(), 3, "the service was touched");
+    Ok(())
 }

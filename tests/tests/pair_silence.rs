@@ -57,7 +57,7 @@ fn with_timeout_allowed_the_slave_starts_after_it_and_every_status_names_the_ris
     let test = "with_timeout_allowed_the_slave_starts_after_it_and_every_status_names_the_risk";
     let setup = Setup { proofs: Proofs::AckOperatorTimeout, ..Setup::default() };
     let Some(pair) = Pair::begin(test, &setup)? else { return Ok(()) };
-    ensure!(pair.status(Role::Master)?.risk.is_some() && pair.status(Role::Slave)?.risk.is_some());
+    ensure!(pair.status(Role::Master)?.risks.len() == 1 && pair.status(Role::Slave)?.risks.len() == 1);
     pair.lab.cfg1.power_cut()?;
     pair.wait_active(Role::Slave)?;
     pair.wait_readable()?;

@@ -1,7 +1,9 @@
 //! The status of a pair that is well. Alone in its file, because the tests of the start scripts read it too.
 
 use failover_shared::decision::{Duty, Epoch, Role, StateName, Verdict};
-use failover_shared::status::{BalancerStatus, CheckStatus, ConfigStatus, PathStatus, PeerStatus, Status};
+use failover_shared::status::{
+    BalancerStatus, CheckStatus, ConfigStatus, GuardianStatus, PathStatus, PeerStatus, Status,
+};
 
 /// A pair that is well: the master cfg1 is active in epoch 7, the slave cfg2 stands by; as `role` sees it.
 pub(crate) fn status(role: Role) -> Status {
@@ -21,10 +23,11 @@ pub(crate) fn status(role: Role) -> Status {
         epoch: Epoch(7),
         owned: if role == Role::Master { Epoch(7) } else { Epoch(6) },
         proofs: vec!["Ack".into(), "Operator".into()],
-        risk: None,
+        guarantee: "never two actives, as long as the person who confirms a stop is right".into(),
+        risks: Vec::new(),
         withheld: None,
         locked: None,
-        maintenance: false,
+        maintenance: None,
         frozen: false,
         isolated: false,
         tilt_for_ms: None,
@@ -38,6 +41,7 @@ pub(crate) fn status(role: Role) -> Status {
             epoch: Some(Epoch(7)),
             service: Some(if role == Role::Slave { Verdict::Passed } else { Verdict::Unknown }),
             ready: Some(true),
+            maintenance: Some(false),
             paths: vec![PathStatus { name: "192.0.2.12 - 192.0.2.11".into(), heard_age_ms: Some(120) }],
             channel_open: true,
         },
@@ -53,6 +57,12 @@ pub(crate) fn status(role: Role) -> Status {
         not_ready: Vec::new(),
         readiness_age_ms: Some(4_000),
         copies: Vec::new(),
+        arbiter: None,
+        guardian: GuardianStatus { pid: Some(4_711), answered_age_ms: Some(300), ..GuardianStatus::default() },
+        fence: Vec::new(),
+        fenced: None,
+        clocks_differ_ms: 0,
+        clocks_beyond_drift: false,
         balancer: BalancerStatus {
             kind: "haproxy".into(),
             wanted: None,

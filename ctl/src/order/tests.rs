@@ -1,3 +1,4 @@
+use clap::Parser as _;
 use failover_shared::control::Reply;
 
 use super::*;
@@ -56,4 +57,31 @@ async fn a_refusal_reaches_the_operator_in_the_daemons_words() {
     let (exit, text) = printed(async |out: &mut Out<'_>| acknowledge(&daemon, out).await).await;
     assert_eq!(exit.unwrap_err().to_string(), "refused: no take-over waits for a confirmation");
     assert_eq!(text, "");
+}
+
+#[tokio::test]
+async fn maintenance_has_an_end_and_a_name() {
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(subcommand)]
+        order: Maintenance,
+    }
+    let typed = |words: &str| Typed::try_parse_from(words.split(' '));
+    for refused in
+        ["maintenance on --reason disks", "maintenance on --for 2h", "maintenance on --for never --reason disks"]
+    {
+        assert!(typed(refused).is_err(), "{refused}");
+    }
+    let fake = fake(|| yes("maintenance begins"));
+    let daemon = fake.daemon();
+    for words in ["maintenance on --for 2h --reason disks", "maintenance off"] {
+        let order = typed(words).unwrap_or_else(|why| panic!("{why}")).order;
+        let (exit, text) = printed(async |out: &mut Out<'_>| maintenance(&daemon, &order, out).await).await;
+        assert_eq!(exit.unwrap(), Exit::Ok, "{text}");
+    }
+    let by = commander();
+    assert!(!by.is_empty());
+    let reason = "disks".to_string();
+    let on = Request::MaintenanceOn { by: by.clone(), reason, span_ms: 7_200_000 };
+    assert_eq!(fake.asked(), [on, Request::MaintenanceOff { by, reason: "the work is done".into() }]);
 }

@@ -1,8 +1,10 @@
 //! The state of the pair in one sentence, and what speaks against calm.
 
 use failover_shared::decision::{Duty, Millis, Verdict};
-use failover_shared::status::Status;
+use failover_shared::status::{MaintenanceStatus, Status};
 
+use super::safety;
+use crate::out::to_second;
 use crate::views::Views;
 
 /// Something that the operator should know before anything else on the screen.
@@ -53,7 +55,7 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
     let status = &views.here;
     let mut list = Vec::new();
     let mut say = |mark, label, text: String| list.push(Remark { mark, label, text });
-    if let Some(risk) = &status.risk {
+    for risk in &status.risks {
         say('!', "risk", risk.clone());
     }
     if status.duty == Duty::Held {
@@ -65,6 +67,9 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
     }
     if let Some(there) = &views.there {
         conflicts(status, there, &mut say);
+    }
+    for Remark { mark, label, text } in safety::remarks(status) {
+        say(mark, label, text);
     }
     if status.isolated {
         let what = "no reference point answers this host: it may be the one that is cut off; it decides nothing that rests on silence";
@@ -84,9 +89,13 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
         };
         say('!', "locked", format!("no further automatic move after the one to epoch {}; {end}", locked.epoch));
     }
-    if status.maintenance {
-        let what = "the service is left alone: no move, no demand is obeyed; to end it: failoverctl maintenance off --reason …";
-        say('!', "maintenance", what.to_string());
+    if let Some(order) = &status.maintenance {
+        say('!', "maintenance", maintenance(order));
+    }
+    if status.peer.maintenance == Some(true) {
+        let there = views.there.as_ref().and_then(|there| there.maintenance.as_ref());
+        let what = there.map_or_else(|| "was in maintenance when it was heard last".to_string(), maintenance);
+        say('!', "maintenance", format!("{}: {what}", status.peer.host));
     }
     if !status.not_ready.is_empty() {
         let what = format!("a start on {} would fail: {}", status.host, status.not_ready.join("; "));
@@ -119,6 +128,15 @@ pub(crate) fn remarks(views: &Views) -> Vec<Remark> {
     list
 }
 
+fn maintenance(order: &MaintenanceStatus) -> String {
+    let MaintenanceStatus { by, reason, began_utc, left_ms } = order;
+    let who = format!("by {by} since {}: {reason}", to_second(began_utc));
+    format!(
+        "{who}; no move, no demand is obeyed; it ends by itself in {}, or with: failoverctl maintenance off",
+        Millis(*left_ms)
+    )
+}
+
 /// Where the two hosts do not see the same.
 fn conflicts(here: &Status, there: &Status, say: &mut impl FnMut(char, &'static str, String)) {
     if there.peer.silent {
@@ -134,6 +152,12 @@ fn conflicts(here: &Status, there: &Status, say: &mut impl FnMut(char, &'static 
     }
     if !there.not_ready.is_empty() {
         say('!', "not ready", format!("a start on {} would fail: {}", there.host, there.not_ready.join("; ")));
+    }
+    for risk in there.risks.iter().filter(|risk| !here.risks.contains(risk)) {
+        say('!', "risk", format!("{}: {risk}", there.host));
+    }
+    for Remark { mark, label, text } in safety::remarks(there) {
+        say(mark, label, format!("{}: {text}", there.host));
     }
     if there.isolated {
         say('!', "isolated", format!("no reference point answers {}", there.host));

@@ -5,7 +5,8 @@ use std::io::Result;
 use failover_shared::decision::{Duty, Millis, Role, Symptom, Verdict};
 use failover_shared::status::{BalancerStatus, CheckStatus, Severity, Status};
 
-use super::headline::{headline, remarks};
+use super::headline::{Remark, headline, remarks};
+use super::safety;
 use crate::out::{Out, Tone, harmless, pad, to_second};
 use crate::views::Views;
 
@@ -176,6 +177,9 @@ fn rest(here: &Status, out: &mut Out<'_>) -> Result<()> {
         let (mark, text) = super::copies::line(copy);
         say(mark, "copy", text)?;
     }
+    for Remark { mark, label, text } in safety::lines(here) {
+        say(mark, label, text)?;
+    }
     let (mark, balancer) = balancer(&here.balancer);
     say(mark, "balancer", balancer)?;
     let (mark, equal) = match here.config.equal {
@@ -184,7 +188,8 @@ fn rest(here: &Status, out: &mut Out<'_>) -> Result<()> {
         None => ('?', "the other host's is not known"),
     };
     say(mark, "config", format!("{}, {equal}", here.config.digest))?;
-    say(' ', "proofs", here.proofs.join(", "))?;
+    let proofs = here.proofs.join(", ");
+    say(' ', "proofs", if here.guarantee.is_empty() { proofs } else { format!("{proofs}: {}", here.guarantee) })?;
     if let Some(step) = &here.step {
         let text = format!("{} {} of {} for {}: {}", step.list, step.index, step.of, Millis(step.age_ms), step.command);
         say(' ', "step", text)?;

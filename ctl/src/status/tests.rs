@@ -1,8 +1,13 @@
 use std::time::{Duration, Instant};
 
 use failover_shared::control::Request;
-use failover_shared::decision::{Duty, Role, StateName, Symptom, Verdict};
+use failover_shared::decision::{Duty, Epoch, Role, StateName, Symptom, Verdict};
 use failover_shared::status::Status;
+
+use failover_shared::status::{
+    ArbiterStatus, Failing, FenceSays, FenceStatus, FencedStatus, GuardianStatus, MaintenanceStatus, OwnLease,
+    PeerLease, SlotSays,
+};
 
 use super::*;
 use crate::fake::{Fake, printed, status, yes};
@@ -42,7 +47,7 @@ async fn the_master_stands_above_the_slave_on_both_hosts() {
 #[tokio::test]
 async fn the_risk_of_a_time_out_is_on_the_screen_even_when_all_is_well() {
     let mut here = status(Role::Slave);
-    here.risk = Some("Timeout is allowed as a proof: two actives are possible".into());
+    here.risks = vec!["Timeout is allowed as a proof: two actives are possible".into()];
     let (exit, text) = screen(here, None, &PLAIN).await;
     assert_eq!(exit, Exit::Ok);
     assert!(text.contains(" ! risk        Timeout is allowed as a proof: two actives are possible"), "{text}");
@@ -147,4 +152,153 @@ async fn without_a_daemon_the_code_is_3_in_json_too() {
     assert!(text.contains("\"severity\":\"unknown\""), "{text}");
     let (plain, _) = printed(async |out: &mut Out<'_>| run(find(), &PLAIN, out).await).await;
     assert!(plain.unwrap_err().to_string().contains("next:"));
+}
+
+/// The same pair with a lease and a fence, all well.
+fn leased(role: Role) -> Status {
+    let mut view = status(role);
+    let own = OwnLease { epoch: Epoch(7), renewed_age_ms: 1_200, stops_in_ms: Some(10_800), hold: false };
+    view.arbiter = Some(ArbiterStatus {
+        kind: "shared storage".into(),
+        place: "/mnt/failover-lease".into(),
+        answered_age_ms: Some(900),
+        failing: None,
+        own: (role == Role::Master).then_some(own),
+        seen: Some(PeerLease { age_ms: 1_500, claim: Some((Epoch(7), Role::Master)), slot: SlotSays::Held }),
+    });
+    view.guardian = GuardianStatus {
+        required: true,
+        pid: Some(4_711),
+        answered_age_ms: Some(300),
+        state: Some("guards the lease, the watchdog is open".into()),
+        device: Some("watchdog /dev/watchdog".into()),
+        trouble: None,
+    };
+    view.fence = vec![FenceStatus {
+        device: "fence[1] fence_ipmilan".into(),
+        said: Some(FenceSays::On),
+        age_ms: Some(90_000),
+        stale_after_ms: 700_000,
+    }];
+    view
+}
+
+fn failing(unusable: bool) -> Option<Failing> {
+    Some(Failing { why: "the arbiter did not answer in time".into(), age_ms: 5_000, unusable })
+}
+
+#[tokio::test]
+async fn a_lease_that_is_well_is_shown_without_a_mark_on_both_hosts() {
+    let (exit, text) = screen(leased(Role::Master), None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(!text.lines().any(|line| line.starts_with(" !") || line.starts_with(" ?")), "{text}");
+    for wanted in [
+        "   arbiter     shared storage /mnt/failover-lease: answered 900 ms ago",
+        "   lease       held here, epoch 7, renewed 1.2 s ago; holds 10.8 s more",
+        "   guardian    process 4711: guards the lease, the watchdog is open, 300 ms ago",
+        "   fence       fence[1] fence_ipmilan: cfg2 is on, ",
+    ] {
+        assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
+    }
+    let (exit, text) = screen(leased(Role::Slave), None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "{text}");
+    assert!(text.contains("   lease       cfg1 held epoch 7, when it was read 1.5 s ago"), "{text}");
+}
+
+#[tokio::test]
+async fn an_old_look_at_arbiter_or_fence_is_no_fact() {
+    let mut here = leased(Role::Slave);
+    let arbiter = here.arbiter.as_mut().unwrap();
+    (arbiter.answered_age_ms, arbiter.seen.as_mut().unwrap().age_ms) = (Some(61_000), 61_000);
+    here.fence[0].age_ms = Some(700_001);
+    let (_, text) = screen(here, None, &PLAIN).await;
+    for wanted in [" ! arbiter ", " ? lease ", " ? fence "] {
+        assert!(text.lines().any(|line| line.starts_with(wanted)), "{wanted:?} begins no line of\n{text}");
+    }
+    assert!(!text.contains("cfg1 is on"), "{text}");
+}
+
+#[tokio::test]
+async fn a_failing_arbiter_degrades_and_says_when_the_service_stops() {
+    let mut here = leased(Role::Master);
+    here.arbiter.as_mut().unwrap().failing = failing(false);
+    let (exit, text) = screen(here.clone(), None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "one attempt is no news: {text}");
+    here.arbiter.as_mut().unwrap().failing = failing(true);
+    let (exit, text) = screen(here, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Warning, "{text}");
+    assert!(
+        text.contains("DEGRADED") && text.contains(" ! arbiter     the arbiter did not answer in time, for 5.0 s;")
+    );
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("if it is not back within 10.8 s, the service stops here"), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_or_silent_guardian_is_critical_where_a_lease_needs_it_and_only_there() {
+    let missing = |guardian: GuardianStatus| Status { guardian, ..leased(Role::Master) };
+    let none = GuardianStatus { required: true, trouble: Some("--no-guardian".into()), ..GuardianStatus::default() };
+    let silent = GuardianStatus { answered_age_ms: Some(5_001), ..leased(Role::Master).guardian };
+    for guardian in [none.clone(), silent] {
+        let (exit, text) = screen(missing(guardian), None, &PLAIN).await;
+        assert_eq!(exit, Exit::Failed, "{text}");
+        assert!(text.contains(" ! guardian    missing: "), "{text}");
+    }
+    let (exit, text) = screen(Status { guardian: none, ..status(Role::Master) }, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Failed, "{text}");
+    let unneeded = GuardianStatus::default();
+    let (exit, text) = screen(Status { guardian: unneeded, ..status(Role::Master) }, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "{text}");
+}
+
+#[tokio::test]
+async fn a_dead_fence_device_a_fenced_host_and_runaway_clocks_degrade() {
+    let unwell: [fn(&mut Status); 4] = [
+        |view| view.fence[0].said = Some(FenceSays::Unknown("no route to host".into())),
+        |view| view.fence[0].said = Some(FenceSays::Off),
+        |view| view.fenced = Some(FencedStatus { host: "cfg1".into(), boot: None }),
+        |view| view.clocks_beyond_drift = true,
+    ];
+    for change in unwell {
+        let mut here = leased(Role::Slave);
+        change(&mut here);
+        let (exit, text) = screen(here, None, &PLAIN).await;
+        assert_eq!(exit, Exit::Warning, "{text}");
+        assert!(text.lines().any(|line| line.starts_with(" ! ")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_view_of_an_older_version_has_nothing_to_say_of_the_lease() {
+    let mut value = serde_json::to_value(status(Role::Slave)).unwrap();
+    for key in
+        ["guarantee", "risks", "arbiter", "guardian", "fence", "fenced", "clocks_differ_ms", "clocks_beyond_drift"]
+    {
+        value.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    let older: Status = serde_json::from_value(value).unwrap();
+    let (exit, text) = screen(older, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Ok, "{text}");
+}
+
+#[tokio::test]
+async fn maintenance_says_who_why_and_how_long_on_both_hosts() {
+    let order = MaintenanceStatus {
+        by: "ann".into(),
+        reason: "new disks".into(),
+        began_utc: "2026-11-21T06:00:00Z".into(),
+        left_ms: 4_500_000,
+    };
+    let (exit, text) = screen(Status { maintenance: Some(order.clone()), ..status(Role::Master) }, None, &PLAIN).await;
+    assert_eq!(exit, Exit::Warning, "{text}");
+    assert!(text.contains(" ! maintenance by ann since 2026-11-21 06:00:00Z: new disks;"), "{text}");
+    assert!(text.contains("1 h 15 min"), "{text}");
+    let mut here = status(Role::Slave);
+    here.peer.maintenance = Some(true);
+    let there = Status { maintenance: Some(order), ..status(Role::Master) };
+    let (exit, text) = screen(here.clone(), Some(there), &PLAIN).await;
+    assert_eq!(exit, Exit::Warning, "{text}");
+    assert!(text.contains(" ! maintenance cfg1: by ann since"), "{text}");
+    let (_, text) = screen(here, None, &PLAIN).await;
+    assert!(text.contains(" ! maintenance cfg1: was in maintenance when it was heard last"), "{text}");
 }

@@ -16,6 +16,8 @@ pub struct Arbiter {
     pub times: LeaseTimes,
     /// What ends a service whose daemon does not.
     pub guard: Guard,
+    /// How the guardian resets a host whose service it could not end in time.
+    pub reset: HostReset,
 }
 
 /// What keeps the lease.
@@ -62,6 +64,16 @@ pub enum Guard {
     /// The guardian alone. A host that stands still as a whole and goes on later can make two actives, which the file
     /// says in so many words.
     GuardianOnly,
+}
+
+/// How a host is reset by its guardian.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum HostReset {
+    /// By the kernel, at once and without a sync (`b` to `/proc/sysrq-trigger`, admin-guide/sysrq).
+    #[default]
+    SysRq,
+    /// By a program and its arguments, without a shell. It must not sync, nor wait for a disk.
+    Command(Vec<String>),
 }
 
 impl Config {

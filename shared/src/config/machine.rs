@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::arbiter::Guard;
+use nix::unistd::{AccessFlags, access};
+
+use super::arbiter::{Guard, HostReset};
 use super::duration::show;
 use super::files::Finding;
 use super::model::{Config, Proof};
@@ -38,13 +40,41 @@ pub fn check_machine(config: &Config, root: &Path) -> Vec<Finding> {
             ),
         });
     }
-    if let Guard::Watchdog { device, accept_softdog } = &arbiter.guard {
-        let span = Duration::from_millis(arbiter.times.watchdog_ms.0);
-        if let Err(message) = watchdog(root, device, *accept_softdog, span) {
-            findings.push(Finding { severity: Severity::Error, key: "arbiter.guard".into(), message });
-        }
+    if let Some(message) = watchdog_fault(config, root) {
+        findings.push(Finding { severity: Severity::Error, key: "arbiter.guard".into(), message });
+    }
+    if let Some(message) = reset_fault(&arbiter.reset, root) {
+        findings.push(Finding { severity: Severity::Error, key: "arbiter.reset".into(), message });
     }
     findings
+}
+
+/// Why the configured watchdog could not guard a lease, as far as that is seen without opening it: that would arm it.
+/// `root` is the folder with `sys` and `dev`: `/`.
+#[must_use]
+pub fn watchdog_fault(config: &Config, root: &Path) -> Option<String> {
+    let arbiter = config.arbiter.as_ref()?;
+    let Guard::Watchdog { device, accept_softdog } = &arbiter.guard else { return None };
+    let span = Duration::from_millis(arbiter.times.watchdog_ms.0);
+    watchdog(root, device, *accept_softdog, span).err()
+}
+
+/// Why the guardian could not reset this host.
+fn reset_fault(reset: &HostReset, root: &Path) -> Option<String> {
+    match reset {
+        HostReset::SysRq if root.join("proc/sysrq-trigger").exists() => None,
+        HostReset::SysRq => Some(
+            "this kernel has no /proc/sysrq-trigger, so the guardian could not reset the host: write \
+             `reset: Command([…])`"
+                .into(),
+        ),
+        HostReset::Command(words) => {
+            let program = Path::new(words.first()?);
+            let there = root.join(program.strip_prefix("/").unwrap_or(program));
+            let runs = there.is_file() && access(&there, AccessFlags::X_OK).is_ok();
+            (!runs).then(|| format!("{} is no program that can be run", program.display()))
+        }
+    }
 }
 
 /// The kind of virtual machine, as its firmware tells it. `None` on hardware.
@@ -67,7 +97,6 @@ fn virtual_machine(root: &Path) -> Option<String> {
     Some(if name.is_empty() { xen.unwrap_or_else(|| "of an unknown kind".into()) } else { name })
 }
 
-/// Whether the device may guard the lease, without opening it: that would arm it.
 fn watchdog(root: &Path, device: &Path, accept_softdog: bool, span: Duration) -> Result<(), String> {
     let below = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
     let shown = device.display();
@@ -76,6 +105,15 @@ fn watchdog(root: &Path, device: &Path, accept_softdog: bool, span: Duration) ->
             "there is no watchdog {shown}: load the driver of this board (`modprobe iTCO_wdt`, `ipmi_watchdog`, `sp5100_tco`), \
              or name another device"
         ));
+    }
+    if access(&below(device), AccessFlags::W_OK).is_err() {
+        return Err(format!(
+            "the watchdog {shown} may not be written by this user: run the daemon as root, or change the device's owner"
+        ));
+    }
+    if device.parent() != Some(Path::new("/dev")) {
+        // The kernel's facts are filed by the names in /dev; what it is and takes is seen when it is opened.
+        return Ok(());
     }
     // `/dev/watchdog` is another name of the first one.
     let name = device.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

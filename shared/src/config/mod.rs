@@ -10,6 +10,7 @@ mod duration;
 mod fence;
 mod fields;
 mod files;
+mod guarantee;
 mod import;
 pub(crate) mod leaf;
 mod load;
@@ -27,7 +28,7 @@ pub(crate) use fields::{Fields, names_a_secret};
 pub(crate) use reader::{Read, Reader};
 pub(crate) use tree::{Kind as RonKind, Node};
 
-pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard};
+pub use arbiter::{Arbiter, ArbiterPlace, Etcd, Guard, HostReset};
 pub use copies::{StandbyCopy, WhenOld, oldest_in_use};
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
@@ -35,7 +36,7 @@ pub use fence::{FenceAgent, FenceDelay, FenceDevice};
 pub use files::{Finding, check_files};
 pub use import::{ImportAnswers, Imported, import_cpms};
 pub use load::{Loaded, load, parse};
-pub use machine::check_machine;
+pub use machine::{check_machine, watchdog_fault};
 pub use model::{
     Balancer, Check, Config, Host, MailNotify, MailProbe, MailTls, Notify, OnStopFailure, Postcondition, Probe, Proof,
     Rcmd, Reference, ResourceProbe, Security, Service, Step, Timing,

@@ -62,6 +62,7 @@ Pair(
         profile: Hard(
             renew: "10s", attempt: "5s", stop_after: "1min", scripts: "2min", kill: "5s", watchdog: "10s", margin: "3s",
         ),
+        reset: Command(["/sbin/reboot", "-n", "-f"]),
     ),
     fence: [
         Agent(

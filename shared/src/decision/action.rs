@@ -193,6 +193,8 @@ pub enum PageKind {
     State,
     /// The arbiter cannot be used.
     Arbiter,
+    /// A host is in maintenance, or its maintenance is over.
+    Maintenance,
     /// A fence failed, or did not do what it said.
     Fence,
     /// The program caught itself in a wrong belief.

@@ -18,6 +18,7 @@ impl Node {
     pub(super) fn boot(&mut self, boot: BootId, held: Option<HeldLease>, now: Millis, out: &mut Vec<Action>) {
         let same_start = self.record.boot == boot || planted(Bug::BootsActive);
         self.record.boot = boot;
+        self.resume_maintenance(now, same_start);
         if !same_start {
             self.rebooted = may_have_run(&self.record.phase);
             // Written with the new kernel start's number, the old phase would be taken for a running one.

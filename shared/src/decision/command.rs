@@ -41,13 +41,10 @@ impl Node {
                 // The answer comes with the look.
                 None => return,
             },
-            Command::Maintenance { on, by, reason } => {
-                self.record.maintenance = on;
-                self.persist(self.record.phase.clone(), out);
-                let word = if on { "begins" } else { "ends" };
-                self.note(now, Rule::MaintenanceChanged, &format!("{word}, by {by}: {reason}"), out);
-                Ok(format!("maintenance {word}"))
+            Command::BeginMaintenance { by, reason, span_ms, now_utc_s } => {
+                self.begin_maintenance(now, (by, reason), span_ms, now_utc_s, out)
             }
+            Command::EndMaintenance { by, reason } => Ok(self.end_maintenance(now, &by, &reason, out)),
         };
         if let Err(why) = &result {
             self.note(now, Rule::CommandRefused, why, out);

@@ -149,6 +149,8 @@ pub enum Event {
         /// Every epoch up to this one is stopped here.
         epoch: Epoch,
     },
+    /// The daemon was told to end, and to leave the service as it is: see [`super::Node::may_end`].
+    Ending,
     /// A new configuration is in force.
     PolicyChanged(Policy),
     /// An operator's command, with a ticket for its answer.
@@ -225,10 +227,19 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Leave the service alone, or watch over it again.
-    Maintenance {
-        /// Begin or end.
-        on: bool,
+    /// Leave the service alone for a while.
+    BeginMaintenance {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For so long, up to [`Policy::MAINTENANCE_MAX_MS`].
+        span_ms: Millis,
+        /// Now by the wall clock, in seconds since 1970.
+        now_utc_s: u64,
+    },
+    /// Watch over it again.
+    EndMaintenance {
         /// Who.
         by: String,
         /// Why.

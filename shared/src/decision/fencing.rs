@@ -43,7 +43,7 @@ impl Node {
     /// When the peer is fenced next, as things are. What rests on silence alone waits for doubt about the own host to end.
     fn fence_at(&self) -> Option<Millis> {
         let doubtful = self.tilt_until.is_some() || self.facts.isolated || self.frozen;
-        if !self.policy.proof_fence || self.fencing.under_way.is_some() || doubtful || self.record.maintenance {
+        if !self.policy.proof_fence || self.fencing.under_way.is_some() || doubtful || self.in_maintenance() {
             return None;
         }
         let after_second_way = if self.policy.rcmd { Policy::RCMD_AFTER_MS } else { Millis(0) };

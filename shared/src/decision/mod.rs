@@ -4,22 +4,26 @@
 
 mod action;
 mod arbiter;
+mod arbitration;
 mod attempt;
 mod boot;
 mod claim;
 mod combined;
 mod command;
 mod contend;
+mod ending;
 mod event;
 mod facts;
 mod fencing;
 mod invariant;
 mod lease;
+mod maintenance;
 mod node;
 mod obey;
 mod peer;
 mod planted;
 mod policy;
+mod reading;
 mod record;
 mod rule;
 mod start;
@@ -37,6 +41,7 @@ pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTime
 pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use lease::HeldLease;
+pub use maintenance::Maintenance;
 pub use node::Node;
 pub use peer::{Answer, Beat, Demand, Duty, Evidence, Refusal};
 #[cfg(feature = "planted")]

@@ -69,7 +69,7 @@ impl Node {
         if demand.lifetime_ms == Millis(0) {
             return Err(Refusal::Expired);
         }
-        if self.record.maintenance && !planted(Bug::MaintenanceIgnored) {
+        if self.in_maintenance() && !planted(Bug::MaintenanceIgnored) {
             return Err(Refusal::Maintenance);
         }
         if !demand.ready {

@@ -84,6 +84,10 @@ impl Policy {
     pub const FENCE_RETRY_MS: Millis = Millis(30_000);
     /// How long a stopped host waits for the other to start before it says that nobody does.
     pub const STOPPED_WAIT_MS: Millis = Millis(60_000);
+    /// The longest maintenance that may be ordered at once.
+    pub const MAINTENANCE_MAX_MS: Millis = Millis(7 * 24 * 3_600_000);
+    /// Between two reminders that a host is in maintenance.
+    pub const NAG_EVERY_MS: Millis = Millis(30 * 60_000);
     /// A loop that was late by this much doubts its own view of time.
     pub const TILT_AT_MS: Millis = Millis(2_000);
     /// How long loops must be punctual before the doubt ends.

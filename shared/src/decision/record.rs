@@ -1,9 +1,11 @@
 //! What survives a crash: the durable state of one host, written whole.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
+use super::maintenance::Maintenance;
 use super::peer::Evidence;
 use super::types::{BootId, Epoch, Forced, Millis, RequestId, StopMeans};
 
@@ -23,7 +25,9 @@ pub struct Record {
     /// Automatic moves up to this epoch are acknowledged.
     pub acknowledged: Epoch,
     /// An operator told the host to leave the service alone.
-    pub maintenance: bool,
+    /// (Under the bare name a mere `true` or `false` once stood.)
+    #[serde(default, rename = "maintenance_order")]
+    pub maintenance: Option<Box<Maintenance>>,
     /// The highest claim ever seen in the arbiter. One that shows less has been rolled back.
     #[serde(default)]
     pub arbiter: Epoch,
@@ -43,7 +47,7 @@ impl Record {
             phase: Phase::Standby,
             automatic: Epoch(0),
             acknowledged: Epoch(0),
-            maintenance: false,
+            maintenance: None,
             arbiter: Epoch(0),
             fenced: None,
         }

@@ -41,7 +41,7 @@ rules! {
     WithheldNotReady = "Withheld: this host could not start the service itself.",
     WithheldHoldDown = "Withheld: an automatic move has been made and is not acknowledged yet.",
     WithheldConfigDiffers = "Withheld: the two configurations differ.",
-    WithheldMaintenance = "Withheld: a host is in maintenance.",
+    WithheldMaintenance = "Withheld: a host is in maintenance, or holds its lease without a time limit.",
     WithheldSelfIsolated = "Withheld: no reference point answers either, so this host may be the one that is cut off.",
     WithheldTilt = "Withheld: the own loop was late; its view of silence is not trusted yet.",
     WithheldNoReverse = "Withheld: reverse_protection is off, so the master does not take over by itself.",
@@ -72,6 +72,7 @@ rules! {
     LeaseNotRenewed = "The lease could not be renewed: the service is stopped before it runs out.",
     Deposed = "The peer made a later claim: this host lost its epoch and stops.",
     LeaseReleased = "The lease is released: the peer need not wait.",
+    DaemonEnds = "The daemon is told to end: its lease is held without a time limit, and the service runs on.",
     LeaseMissing = "The service runs without a lease: its epoch was claimed before there was an arbiter.",
     ArbiterLost = "The arbiter cannot be used.",
     ArbiterBack = "The arbiter can be used again.",
@@ -117,5 +118,6 @@ rules! {
     OperatorAcknowledged = "An operator acknowledged.",
     OperatorForcedOffline = "An operator said that the service is stopped here.",
     MaintenanceChanged = "An operator changed the maintenance mode.",
+    MaintenanceOver = "The time of the maintenance is over: the pair watches over the service again.",
     InvariantBroken = "The program caught itself in a wrong belief.",
 }

@@ -91,7 +91,10 @@ impl Node {
             return self.enter(now, State::Standby);
         }
         match self.holder(now) {
-            Holder::Maintenance => return self.withhold(now, Rule::WithheldMaintenance, false, out),
+            Holder::Maintenance => {
+                self.page_held_lease(out);
+                return self.withhold(now, Rule::WithheldMaintenance, false, out);
+            }
             Holder::Renewing => {
                 let link_cut = matches!(self.state, State::Suspect { link_cut: true, .. });
                 return self.link_is_cut(now, link_cut, Rule::LeaseRenewing, out);
@@ -159,6 +162,22 @@ impl Node {
         }
     }
 
+    /// A host that is silent and holds its lease for ever may be dead: only a person can find that out.
+    fn page_held_lease(&mut self, out: &mut Vec<Action>) {
+        let peer = self.policy.role.peer();
+        self.page(
+            PageKind::PeerSilent,
+            format!(
+                "The {peer} is silent and holds its lease without a time limit: it is in maintenance, or its daemon was ended."
+            ),
+            "Nothing is started here, whatever has become of it.",
+            format!(
+                "Look at the {peer}: start its daemon. If it is dead: failoverctl takeover / takeback, then confirm-stopped"
+            ),
+            out,
+        );
+    }
+
     fn link_is_cut(&mut self, now: Millis, known: bool, rule: Rule, out: &mut Vec<Action>) {
         if !known {
             self.note(now, rule, "", out);
@@ -207,7 +226,7 @@ impl Node {
         let rules = [
             (self.frozen, Rule::WithheldFrozen),
             (self.answering.is_some(), Rule::WithheldAnswering),
-            (self.record.maintenance || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
+            (self.in_maintenance() || (peer_maintenance && !commanded), Rule::WithheldMaintenance),
             (automatic && self.policy.role == Role::Master && !self.policy.reverse_protection, Rule::WithheldNoReverse),
             (!commanded && digests_differ, Rule::WithheldConfigDiffers),
             (automatic && self.locked() && !planted(Bug::HoldDownIgnored), Rule::WithheldHoldDown),

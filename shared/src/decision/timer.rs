@@ -49,6 +49,10 @@ pub enum Timer {
     RollBack,
     /// A stopped host says that the peer has not started.
     StoppedWait,
+    /// Maintenance ends by itself.
+    MaintenanceEnd,
+    /// A person is reminded of the maintenance.
+    MaintenanceNag,
     /// The loop has been punctual long enough.
     TiltEnd,
     /// Both hosts have been well long enough to end the hold-down.
@@ -82,6 +86,8 @@ impl Timer {
             | Timer::RefusedPause
             | Timer::RollBack
             | Timer::StoppedWait
+            | Timer::MaintenanceEnd
+            | Timer::MaintenanceNag
             | Timer::TiltEnd
             | Timer::HoldDownEnd => false,
         }

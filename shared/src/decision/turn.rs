@@ -47,6 +47,7 @@ impl Node {
         self.judge_silence(now);
         self.judge_tilt(now, out);
         self.judge_hold_down(now, out);
+        self.judge_maintenance(now, out);
         self.demand_timers(now, out);
         self.judge_fence(now, out);
         match &self.state {
@@ -368,6 +369,7 @@ impl Node {
             | State::FailedStop { .. }
             | State::ExclusivityError { .. } => {}
         }
+        self.maintenance_timers(each);
         self.arbiter_timers(each);
         self.fence_timers(each);
     }

@@ -5,7 +5,10 @@ mod balancing;
 mod copies;
 mod disk;
 mod entries;
+mod facts;
+mod fences;
 mod guarding;
+mod incoming;
 mod operator;
 mod perform;
 mod policy;
@@ -14,6 +17,7 @@ mod references;
 mod reload;
 mod report;
 mod restarts;
+mod safety;
 mod service;
 mod setup;
 mod signals;
@@ -29,6 +33,7 @@ use crate::balancer;
 use crate::check;
 use crate::config::{Loaded, Problems};
 use crate::decision::{Event, Role};
+use crate::status::FenceSays;
 
 pub use setup::{DriverError, run};
 pub use steps::{Left, left_by_steps};
@@ -69,6 +74,8 @@ pub(crate) enum Input {
     Copies(copies::Told),
     /// The balancer's reconciler.
     Balancer(balancer::Report),
+    /// The fence devices were asked.
+    Fences(Vec<(String, FenceSays)>),
     /// A script step began or ended.
     Step(steps::StepProgress),
     /// The peer's digests of single configuration keys.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::turn::{Driver, answer as answer_peer};
+use super::incoming::answer as answer_peer;
+use super::turn::Driver;
 use super::{Input, entries};
 use crate::channel::Replies;
+use crate::clock;
 use crate::config::Probe;
 use crate::control::{Asked, Reply, Request};
 use crate::decision::{Command, Event, Millis, Role};
@@ -108,9 +110,15 @@ impl Driver {
                 let text = format!("force-offline: {reason}");
                 self.command(now, Command::ForceOffline { by: by.clone(), reason }, Ticket { to, text, by });
             }
-            Request::Maintenance { on, by, reason } => {
-                let text = format!("maintenance {}: {reason}", if on { "on" } else { "off" });
-                self.command(now, Command::Maintenance { on, by: by.clone(), reason }, Ticket { to, text, by });
+            Request::MaintenanceOn { by, reason, span_ms } => {
+                let text = format!("maintenance on for {}: {reason}", Millis(span_ms));
+                let (span_ms, now_utc_s) = (Millis(span_ms), clock::utc_s());
+                let command = Command::BeginMaintenance { by: by.clone(), reason, span_ms, now_utc_s };
+                self.command(now, command, Ticket { to, text, by });
+            }
+            Request::MaintenanceOff { by, reason } => {
+                let text = format!("maintenance off: {reason}");
+                self.command(now, Command::EndMaintenance { by: by.clone(), reason }, Ticket { to, text, by });
             }
             Request::Status | Request::History { .. } | Request::PeerHistory { .. } | Request::PeerStatus => {
                 to.answer(Err("a question cannot be passed on as a command".into()));

@@ -76,17 +76,20 @@ impl Driver {
     /// Devices may take minutes; the core has a limit for all of them.
     fn fence_peer(&self, operation: OperationId) {
         let (loaded, inputs, target) = (self.loaded.clone(), self.inputs.clone(), self.settings.role.peer());
+        let quiet = self.fences.quiet();
         tokio::spawn(async move {
             let result = match Fence::of(&loaded.config).off(target).await {
                 Ok(fenced) => Ok(format!("{} ({})", fenced.device, fenced.read_back)),
                 Err(error) => Err(chain(&error)),
             };
+            drop(quiet);
             let _ = inputs.send(Input::Core(Event::FenceDone { operation, result })).await;
         });
     }
 
     fn let_peer_back(&self) {
         let (loaded, disk, target) = (self.loaded.clone(), self.disk.clone(), self.settings.role.peer());
+        let quiet = self.fences.quiet();
         tokio::spawn(async move {
             let text = match Fence::of(&loaded.config).on(target).await {
                 Ok(devices) if devices.is_empty() => format!("the {target} is not cut off any more"),
@@ -99,6 +102,7 @@ impl Driver {
                     )
                 }
             };
+            drop(quiet);
             disk.note(entries::entry("fence", &text, &[]));
         });
     }
@@ -146,7 +150,7 @@ impl Driver {
         failpoint("answer-before");
         match self.take_reply(request) {
             Some(reply) => {
-                super::turn::answer(&reply, Message::ShutdownAnswer { request, answer });
+                super::incoming::answer(&reply, Message::ShutdownAnswer { request, answer });
             }
             // The connection is gone; the peer sends the demand again and gets the same answer.
             None => tracing::info!(%request, "the demand's connection is gone; its repetition will be answered"),
@@ -256,6 +260,7 @@ fn letter_kind(kind: PageKind) -> Kind {
         PageKind::LinkCut | PageKind::PeerSilent | PageKind::Unreachable => Kind::Link,
         PageKind::ConfigDiffers => Kind::ConfigDiffers,
         PageKind::BalancerDiverged => Kind::BalancerDiverged,
+        PageKind::Maintenance => Kind::Maintenance,
         PageKind::State | PageKind::Arbiter | PageKind::Fence | PageKind::Invariant => Kind::Internal,
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Input;
 use super::policy::{self, Situation};
-use crate::config::{Config, Loaded, Postcondition};
+use crate::config::{Config, Loaded, Postcondition, watchdog_fault};
 use crate::decision::{Epoch, Event, Presence, Role};
 use crate::script::{Environment, Operation};
 use crate::stop::{self, StopContext};
@@ -107,6 +107,7 @@ pub(super) fn reasons(config: &Config, state_dir: &Path) -> Vec<String> {
             reasons.push(format!("the mount point {} does not exist: mkdir it", path.display()));
         }
     }
+    reasons.extend(watchdog_fault(config, Path::new("/")));
     if let Err(error) = std::fs::metadata(state_dir) {
         reasons.push(format!("the state folder {} is not there: {error}", state_dir.display()));
     }

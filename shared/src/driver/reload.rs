@@ -42,6 +42,7 @@ impl Driver {
         if let Err(why) = self.guarding.replace_config(&self.loaded.config) {
             tracing::error!("the guardian goes on with the old plan: {why}");
         }
+        self.fences.replace_config(&self.loaded);
         self.service.replace_config(self.loaded.clone());
         self.watch.replace_config(&self.loaded);
         self.copies.replace_config(self.loaded.clone());

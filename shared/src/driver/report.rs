@@ -4,20 +4,15 @@ use std::collections::BTreeMap;
 
 use super::turn::Driver;
 use crate::channel::Link;
-use crate::config::{Proof, differing_keys};
-use crate::decision::{Millis, State};
-use crate::status::{ConfigStatus, Locked, PathStatus, PeerStatus, Status};
-
-/// What every status of a pair says that takes silence for a stop.
-pub(super) const TIMEOUT_RISK: &str =
-    "Timeout is an allowed proof: after a silence both hosts may run the service at once";
+use crate::config::differing_keys;
+use crate::decision::{Maintenance, Millis, State};
+use crate::status::{ConfigStatus, Locked, MaintenanceStatus, PathStatus, PeerStatus, Status};
 
 impl Driver {
     pub(super) fn status(&self, now: Millis) -> Status {
         let node = &self.node;
         let config = &self.loaded.config;
         let state = node.state().name();
-        let timeout = config.proof_of_stop.contains(&Proof::Timeout);
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             pair: config.name.clone(),
@@ -31,13 +26,14 @@ impl Driver {
             epoch: node.record().highest,
             owned: node.record().owned,
             proofs: config.proof_of_stop.iter().map(|proof| format!("{proof:?}")).collect(),
-            risk: timeout.then(|| TIMEOUT_RISK.to_string()),
+            guarantee: config.guarantee(),
+            risks: config.accepted_risks(),
             withheld: node.withheld().map(|rule| rule.sentence().to_string()),
             locked: node.locked().then(|| Locked {
                 epoch: node.record().automatic,
                 ends_in_ms: node.hold_down_ends().map(|at| at.since(now).0),
             }),
-            maintenance: node.record().maintenance,
+            maintenance: node.record().maintenance.as_ref().map(|order| maintenance(order, now)),
             frozen: node.is_frozen(),
             isolated: node.is_isolated(),
             tilt_for_ms: node.tilt_until().map(|until| until.since(now).0),
@@ -47,6 +43,12 @@ impl Driver {
             not_ready: node.not_ready(),
             readiness_age_ms: self.facts.readiness.map(|at| now.since(at).0),
             copies: self.copies.status(now, node, config),
+            arbiter: self.arbiter_status(now),
+            guardian: self.guarding.status(config),
+            fence: self.fence_status(now),
+            fenced: self.fenced_status(),
+            clocks_differ_ms: self.clock_lag.0,
+            clocks_beyond_drift: self.clocks_beyond_drift(now),
             balancer: self.balancing.status(),
             config: self.config_status(),
             timers: node.timers().into_iter().map(|(timer, at)| (format!("{timer:?}"), at.since(now).0)).collect(),
@@ -111,6 +113,7 @@ impl Driver {
             epoch: beat.map(|beat| beat.epoch),
             service: beat.map(|beat| beat.verdict),
             ready: beat.map(|beat| beat.ready),
+            maintenance: beat.map(|beat| beat.maintenance),
             paths: paths.collect(),
             channel_open: *self.peer.link().borrow() == Link::Up,
         }
@@ -149,6 +152,16 @@ impl Driver {
     pub(super) fn status_json(&self, now: Millis) -> serde_json::Value {
         // A status is plain data; should it ever not be, the reader sees null instead of losing the daemon.
         serde_json::to_value(self.status(now)).unwrap_or_default()
+    }
+}
+
+fn maintenance(order: &Maintenance, now: Millis) -> MaintenanceStatus {
+    let began = i64::try_from(order.began_utc_s).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    MaintenanceStatus {
+        by: order.by.clone(),
+        reason: order.reason.clone(),
+        began_utc: began.map_or_else(String::new, |began| began.to_string()),
+        left_ms: order.ends.since(now).0,
     }
 }
 

@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 use super::arbitration::Arbitration;
 use super::copies::Copies;
 use super::disk::{self, Disk};
+use super::fences::Fences;
 use super::guarding::Guarding;
 use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
 use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings};
 use crate::config::{self, Config, Loaded, Proof};
-use crate::decision::{Millis, Node, Policy, Record, Role};
+use crate::decision::{BootId, Millis, Node, Policy, Record, Role};
 use crate::heartbeat::{Heartbeat, HeartbeatSettings};
 use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
@@ -108,7 +109,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let (store, remembered) = Store::open::<Record>(&state_file, &own_name, &config.name)
         .map_err(needs(format!("cannot open the state {}", state_file.display())))?;
     let record = match remembered {
-        store::Loaded::Valid(record) => Some(record),
+        store::Loaded::Valid(record) => Some(after_reboot(record, boot)),
         store::Loaded::Fresh => None,
         store::Loaded::Torn { detail } => {
             troubles.insert(
@@ -196,6 +197,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     if let Some(trouble) = trouble {
         troubles.insert("arbiter", trouble);
     }
+    let fences = Fences::start(&loaded, role, inputs.clone());
     let guarding = Guarding::start(config, &settings.run_dir, role, boot);
     let mut first = Vec::new();
     let node =
@@ -228,6 +230,7 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         balancing,
         arbitration,
         guarding,
+        fences,
         pager,
         inputs,
         troubles,
@@ -266,6 +269,14 @@ pub(super) fn policy(loaded: &Loaded, role: Role) -> Policy {
         boot_wait_ms: millis(timing.boot_wait),
         hold_down_ms: millis(config.hold_down),
     }
+}
+
+/// How long the host was off only the wall clock can tell.
+fn after_reboot(mut record: Record, boot: BootId) -> Record {
+    if record.boot != boot {
+        record.maintenance = record.maintenance.map(|order| Box::new(order.shortened(clock::utc_s())));
+    }
+    record
 }
 
 fn check_host(settings: &Settings, config: &Config) -> Result<(), DriverError> {

@@ -15,23 +15,22 @@ use super::arbitration::Arbitration;
 use super::copies::Copies;
 use super::disk::Disk;
 use super::entries;
+use super::facts::Facts;
+use super::fences::Fences;
 use super::guarding::Guarding;
 use super::service::ServiceWork;
-use super::steps::{self, StepAt, StepProgress};
 use super::watch::Watch;
 use super::{Input, Settings};
 use crate::channel::{self, Incoming, PeerClient, Replies};
 use crate::clock;
 use crate::config::Loaded;
 use crate::control::Asked;
-use crate::decision::{Action, Beat, BootId, Event, Millis, Node, RequestId, StateName};
+use crate::decision::{Action, ArbiterReply, Beat, BootId, Event, Millis, Node, RequestId, StateName};
 use crate::guardian::News;
 use crate::heartbeat::{Heard, Heartbeat};
 use crate::key::KeyRing;
 use crate::notify::Pager;
-use crate::script::Direction;
-use crate::status::StepStatus;
-use crate::wire::{HeaderSource, Message};
+use crate::wire::HeaderSource;
 
 /// The longest sleep: also the measure of how late the loop is when nothing is due.
 const TICK_MS: Millis = Millis(500);
@@ -39,9 +38,6 @@ const TICK_MS: Millis = Millis(500);
 const LATE_MS: Millis = Millis(5);
 /// How many inputs one turn takes before the timers are looked at again.
 const INPUTS_PER_TURN: usize = 128;
-/// How many demands of the peer may wait for their answer on open connections.
-const REPLIES_MAX: usize = 16;
-
 /// Everything that the loop owns.
 pub(super) struct Driver {
     pub(super) keys: KeyRing,
@@ -60,12 +56,13 @@ pub(super) struct Driver {
     pub(super) balancing: super::balancing::Balancing,
     pub(super) arbitration: Arbitration,
     pub(super) guarding: Guarding,
+    pub(super) fences: Fences,
     pub(super) pager: Pager,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) facts: Facts,
     pub(super) refused_config: Option<String>,
     pub(super) troubles: BTreeMap<&'static str, String>,
-    replies: BTreeMap<RequestId, Replies>,
+    pub(super) replies: BTreeMap<RequestId, Replies>,
     pub(super) tickets: BTreeMap<u64, super::operator::Ticket>,
     pub(super) next_ticket: u64,
     actions: Vec<Action>,
@@ -73,7 +70,9 @@ pub(super) struct Driver {
     beat: Option<Beat>,
     loop_lag: Millis,
     loop_lag_at: Millis,
-    clock_lag: Millis,
+    pub(super) clock_lag: Millis,
+    /// Told to end; it does as soon as nothing runs out behind its back.
+    ending: bool,
 }
 
 /// What a daemon is put together from.
@@ -94,24 +93,10 @@ pub(super) struct Parts {
     pub(super) balancing: super::balancing::Balancing,
     pub(super) arbitration: Arbitration,
     pub(super) guarding: Guarding,
+    pub(super) fences: Fences,
     pub(super) pager: Pager,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) troubles: BTreeMap<&'static str, String>,
-}
-
-/// What the loop has seen that the core has no use for, but an operator has.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    /// When each path was heard last.
-    pub(super) paths: BTreeMap<usize, Millis>,
-    /// When readiness was looked at last.
-    pub(super) readiness: Option<Millis>,
-    /// The step that runs.
-    pub(super) step: Option<(Millis, StepStatus)>,
-    /// The last reason noted.
-    pub(super) last_reason: Option<String>,
-    /// The peer's digests of single configuration keys.
-    pub(super) peer_keys: Option<BTreeMap<String, u64>>,
 }
 
 /// What wakes the loop besides its timers and the beats.
@@ -135,7 +120,8 @@ enum Woken {
 impl Driver {
     pub(super) fn new(parts: Parts) -> Driver {
         let Parts { settings, loaded, boot, node, heartbeat, header, keys, channel_counters, peer, disk, .. } = parts;
-        let Parts { service, watch, copies, balancing, arbitration, guarding, pager, inputs, troubles, .. } = parts;
+        let Parts { service, watch, copies, balancing, arbitration, guarding, fences, pager, inputs, troubles, .. } =
+            parts;
         Driver {
             state: node.state().name(),
             settings,
@@ -154,10 +140,11 @@ impl Driver {
             balancing,
             arbitration,
             guarding,
+            fences,
             pager,
             inputs,
             troubles,
-            facts: Facts::default(),
+            facts: Facts::new(clock::now()),
             refused_config: None,
             replies: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -167,6 +154,7 @@ impl Driver {
             loop_lag: Millis(0),
             loop_lag_at: Millis(0),
             clock_lag: Millis(0),
+            ending: false,
         }
     }
 
@@ -191,14 +179,17 @@ impl Driver {
                 Woken::Incoming(Some(incoming)) => self.incoming(now, incoming),
                 Woken::Asked(Some(asked)) => self.asked(now, asked),
                 Woken::Signal(Some(super::signals::Signal::Reload)) => self.reload(),
-                Woken::Signal(Some(super::signals::Signal::End) | None)
-                | Woken::Input(None)
-                | Woken::Incoming(None)
-                | Woken::Asked(None) => return self.farewell(),
+                Woken::Signal(Some(super::signals::Signal::End)) => self.told_to_end(now),
+                Woken::Signal(None) | Woken::Input(None) | Woken::Incoming(None) | Woken::Asked(None) => {
+                    return self.farewell();
+                }
             }
             self.drain(now, &mut sources);
             self.step(now, Event::TurnEnded);
             self.finish_turn();
+            if self.ending && self.node.may_end() {
+                return self.farewell();
+            }
         }
     }
 
@@ -217,14 +208,6 @@ impl Driver {
             signal = sources.signals.recv() => Woken::Signal(signal),
             asked = sources.asked.recv() => Woken::Asked(asked),
             () = tokio::time::sleep(pause) => Woken::Timer,
-        }
-    }
-
-    /// The guardian's line; silent for ever where there is none.
-    async fn guardian_news(&self) -> News {
-        match self.guarding.line() {
-            Some(guarded) => guarded.news().await,
-            None => std::future::pending().await,
         }
     }
 
@@ -281,9 +264,17 @@ impl Driver {
             Input::Core(Event::Readiness(mut reasons)) => {
                 reasons.extend(self.look_at_copies(now));
                 self.facts.readiness = Some(now);
+                reasons.extend(self.guarding.not_ready());
                 self.step(now, Event::Readiness(reasons));
             }
-            Input::Core(event) => self.step(now, event),
+            Input::Core(event) => {
+                if let Event::Arbiter { reply, .. } = &event
+                    && !matches!(reply, ArbiterReply::Failed(_))
+                {
+                    self.facts.arbiter_answered = Some(now);
+                }
+                self.step(now, event);
+            }
             Input::Check(report) => {
                 for event in self.watch.report(now, &report, &self.disk) {
                     self.step(now, event);
@@ -301,46 +292,10 @@ impl Driver {
             }
             Input::Copies(told) => self.copies_told(now, told),
             Input::Balancer(report) => self.balancer_reported(now, report),
+            Input::Fences(answers) => self.fences.answered(now, answers),
             Input::Step(step) => self.step_progress(now, step),
             Input::PeerKeys(keys) => self.facts.peer_keys = Some(keys),
             Input::Reloaded(result) => self.reloaded(now, *result),
-        }
-    }
-
-    fn incoming(&mut self, now: Millis, incoming: Incoming) {
-        let Incoming { header, message, reply } = incoming;
-        self.header_seen(&header);
-        match message {
-            Message::ShutdownYourService(demand) => {
-                while self.replies.len() >= REPLIES_MAX {
-                    self.replies.pop_first();
-                }
-                self.replies.insert(demand.request, reply);
-                self.step(now, Event::DemandReceived(demand));
-            }
-            Message::ShutdownWithdraw { request } => {
-                self.replies.remove(&request);
-                answer(&reply, Message::Ok);
-                self.step(now, Event::DemandWithdrawn(request));
-            }
-            Message::TakeoverNotice { epoch } => {
-                answer(&reply, Message::Ok);
-                self.step(now, Event::TakeoverNotice(epoch));
-            }
-            Message::StartPlease { epoch } => {
-                answer(&reply, Message::Ok);
-                self.step(now, Event::StartPlease(epoch));
-            }
-            Message::Command { command } => self.peers_command(now, command, reply),
-            Message::Status => answer(&reply, Message::Reply { body: self.status_json(now) }),
-            Message::History { count } => self.history_for_peer(count, reply),
-            Message::ShutdownProgress { .. }
-            | Message::ShutdownAnswer { .. }
-            | Message::Reply { .. }
-            | Message::Ok
-            | Message::Error { .. } => {
-                answer(&reply, Message::Error { text: "this is an answer, not a question".into() })
-            }
         }
     }
 
@@ -356,35 +311,6 @@ impl Driver {
             self.clock_lag = lag;
             self.step(now, Event::ClocksDiffer(lag));
         }
-    }
-
-    /// The guardian is shown that this daemon lives, and looked at.
-    fn guardian(&mut self, now: Millis) {
-        let found = self.guarding.look();
-        if let Some((operation, result)) = found.guarded {
-            self.step(now, Event::Guarded { operation, result });
-        }
-        if let Some(epoch) = found.ended {
-            self.step(now, Event::GuardianEnded { epoch });
-        }
-        let before = self.troubles.remove("guardian");
-        if let Some(trouble) = found.trouble.or_else(|| self.guarding.trouble()) {
-            if before.as_ref() != Some(&trouble) {
-                tracing::error!("{trouble}");
-            }
-            self.troubles.insert("guardian", trouble);
-        }
-    }
-
-    /// The guardian is gone: this process becomes the start of the next one, and the service runs on.
-    fn replace_guardian(&mut self) {
-        tracing::error!("the guardian is gone; this daemon makes place for a new one");
-        self.disk.note(entries::entry("daemon", "the guardian is gone; a new one is started", &[]));
-        if let Some(guarded) = self.guarding.line() {
-            let error = guarded.replace_guardian();
-            tracing::error!(%error, "no new guardian from here");
-        }
-        self.farewell();
     }
 
     fn finish_turn(&mut self) {
@@ -435,42 +361,19 @@ impl Driver {
         self.beat = Some(beat);
     }
 
-    pub(super) fn take_reply(&mut self, request: RequestId) -> Option<Replies> {
-        self.replies.remove(&request)
-    }
-
-    /// A step of the stop list: the demanding host is told, so that it knows it is obeyed.
-    fn step_progress(&mut self, now: Millis, progress: StepProgress) {
-        let step = match progress {
-            StepProgress::Begins(step) => step,
-            // Of several at the same time, the one that began last is shown as long as it runs.
-            StepProgress::Ended(index) => {
-                return self.facts.step = self.facts.step.take().filter(|(_, running)| running.index != index);
-            }
-        };
-        if step.direction == Direction::Stop {
-            for (request, reply) in &self.replies {
-                let text = step.command.chars().take(200).collect();
-                answer(reply, Message::ShutdownProgress { request: *request, step: step.index, text });
-            }
+    fn told_to_end(&mut self, now: Millis) {
+        self.ending = true;
+        self.step(now, Event::Ending);
+        if !self.node.may_end() {
+            tracing::info!("the daemon is told to end, and does when its lease is held without a time limit");
         }
-        let StepAt { direction, index, of, command } = step;
-        let running = StepStatus { list: steps::word(direction).into(), index, of, command, age_ms: 0 };
-        self.facts.step = Some((now, running));
     }
 
     /// The end of this daemon; the service runs on.
-    fn farewell(&mut self) {
+    pub(super) fn farewell(&mut self) {
         self.heartbeat.farewell();
         let entry = entries::entry("daemon", "the daemon ends; the service is not touched", &[]);
         self.disk.note(entry);
         tracing::info!("the daemon ends; the service is not touched");
-    }
-}
-
-/// Answers on a connection that may have ended meanwhile; then the peer asks again.
-pub(super) fn answer(reply: &Replies, message: Message) {
-    if let Err(error) = reply.send(message) {
-        tracing::debug!(%error, "an answer was not sent");
     }
 }

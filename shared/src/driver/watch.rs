@@ -118,7 +118,7 @@ impl Watch {
             (true, true) | (false, false) => {}
         }
         if let Some(local) = &mut self.local {
-            local.restarts.paused = node.record().maintenance;
+            local.restarts.paused = node.record().maintenance.is_some();
         }
         let there = !active && beat.is_some_and(|beat| beat.duty == Duty::Active);
         match (there, self.remote.is_some()) {

@@ -79,6 +79,11 @@ impl Fence {
         self.devices.is_empty()
     }
 
+    /// The devices' names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.devices.iter().map(|device| device.name.as_str())
+    }
+
     /// Cuts `target` off: the first device that says done and whose state reads off. Takes no longer than
     /// [`Config::fence_limit`].
     ///

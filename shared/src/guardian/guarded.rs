@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::decision::{BootId, Millis, Role};
 
-use super::keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS, FLAG_STOP_ONLY};
+use super::keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS};
 use super::lease::Lease;
 use super::lease_page::{Arming, LeasePage, LeasePageError};
 use super::moment::Moment;
@@ -34,6 +34,9 @@ const ENVIRONMENT_SYSTEMD: &str = "SYSTEMD_EXEC_PID";
 pub struct Guarded {
     page: LeasePage,
     report: Option<Report>,
+    began: Moment,
+    /// When the report was last seen to have moved.
+    moved_at: Option<Moment>,
     /// For how long the report has not moved, counted in punctual turns only.
     silent_ms: Millis,
     turned_at: Moment,
@@ -97,13 +100,33 @@ impl Guarded {
         }
         let line = stdin_line().map_err(GuardedError::Line)?;
         let page = LeasePage::open(&page_path(run_dir, role), boot, plan)?;
-        Ok(Guarded { page, report: None, silent_ms: Millis(0), turned_at: Moment::now(), guardian, line })
+        let now = Moment::now();
+        let silent_ms = Millis(0);
+        Ok(Guarded { page, report: None, began: now, moved_at: None, silent_ms, turned_at: now, guardian, line })
     }
 
     /// The page: what was held before, what is held, whether it is guarded, what the guardian says.
     #[must_use]
     pub fn page(&self) -> &LeasePage {
         &self.page
+    }
+
+    /// The guardian's process.
+    #[must_use]
+    pub fn guardian(&self) -> u32 {
+        self.guardian.as_raw().unsigned_abs()
+    }
+
+    /// What the guardian said last, and for how long it has said nothing new; it says something each second.
+    #[must_use]
+    pub fn report(&self, now: Moment) -> Option<(&Report, Millis)> {
+        Some((self.report.as_ref()?, now.since(self.moved_at?)))
+    }
+
+    /// For how long it has said nothing, counted from this daemon's start at the earliest.
+    #[must_use]
+    pub fn guardian_silent_for(&self, now: Moment) -> Millis {
+        now.since(self.moved_at.unwrap_or(self.began))
     }
 
     /// Leaves another plan, when the configuration was read again.
@@ -143,6 +166,10 @@ impl Guarded {
         let report = self.page.report()?;
         let pulse = |report: &Option<Report>| report.as_ref().map(|report| report.pulse);
         let moved = pulse(&report) != pulse(&self.report);
+        // The first look finds what a guardian before this one may have left.
+        if moved && self.report.is_some() {
+            self.moved_at = Some(now);
+        }
         self.report = report;
         let passed = now.since(self.turned_at);
         self.turned_at = now;
@@ -155,12 +182,6 @@ impl Guarded {
             Ok(()) => Ok(GuardianIs::Killed),
             Err(error) => Err(GuardedError::Line(error.into())),
         }
-    }
-
-    /// What the guardian said last, as [`Guarded::turn`] read it.
-    #[must_use]
-    pub fn report(&self) -> Option<&Report> {
-        self.report.as_ref()
     }
 
     /// Waits for the guardian's line. May be dropped at any time; nothing is lost but the wish to look.
@@ -195,7 +216,7 @@ fn replace(guardian: Pid) -> io::Error {
     }
     let arguments = std::env::args_os().skip(1);
     Command::new("/proc/self/exe")
-        .args(arguments.filter(|argument| argument != "--no-guardian" && argument != FLAG_STOP_ONLY))
+        .args(arguments.filter(|argument| argument != "--no-guardian"))
         .env_remove(ENVIRONMENT_GUARDIAN)
         .env_remove(ENVIRONMENT_RESTARTS)
         .stdin(Stdio::null())

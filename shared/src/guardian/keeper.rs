@@ -28,8 +28,6 @@ pub const ENVIRONMENT_RESTARTS: &str = "FAILOVER_RESTARTS";
 pub const EXIT_CONFIG: u8 = 78;
 /// `EX_OSERR` of sysexits.h: the guardian itself could not do its work.
 pub const EXIT_SYSTEM: u8 = 71;
-/// Given to a daemon that is started after its lease ran out: it is to stop the service, and to go on with nothing.
-pub const FLAG_STOP_ONLY: &str = "--stop-only";
 
 /// How fast a dead daemon is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +54,7 @@ impl Default for Pace {
 }
 
 /// Runs the daemon until it ends by itself or is told to: by exit 0, by [`EXIT_CONFIG`], or after SIGTERM or SIGINT; and
-/// guards the lease that it writes into the page at `page`. `daemon` builds the command of each start, to which
-/// [`FLAG_STOP_ONLY`] is added when the lease has run out. SIGTERM, SIGINT and SIGHUP are passed on.
+/// guards the lease that it writes into the page at `page`. `daemon` builds the command of each start. SIGTERM, SIGINT and SIGHUP are passed on.
 ///
 /// While a lease with a limit is held the guardian does not end: it still owes the lease the end of the service.
 ///
@@ -155,9 +152,6 @@ impl<F: FnMut() -> Command> Guardian<F> {
         }
         let (line, theirs) = Line::pair()?;
         let mut command = (self.daemon)();
-        if self.lease.stop_only(now) {
-            command.arg(FLAG_STOP_ONLY);
-        }
         command.env(ENVIRONMENT_GUARDIAN, std::process::id().to_string());
         command.env(ENVIRONMENT_RESTARTS, self.restarts.to_string());
         // A group of its own: Ctrl-C at a terminal would reach the daemon twice otherwise, and twice means "at once".

@@ -144,11 +144,6 @@ impl LeaseWatch {
         self.duty(now).is_some()
     }
 
-    /// Whether a daemon that is started now must stop the service and nothing else.
-    pub(super) fn stop_only(&self, now: Moment) -> bool {
-        self.record.as_ref().and_then(|record| record.lease.span(now)).is_some_and(|span| span > Span::Serving)
-    }
-
     /// A daemon begins: its silence counts from now, and the page must be the one that it will find.
     pub(super) fn daemon_begins(&mut self, now: Moment) -> Result<(), PageError> {
         self.moved_at = now;

@@ -10,7 +10,7 @@
 //! | span | who acts |
 //! |---|---|
 //! | until t0 + T | the daemon renews; the guardian pets the watchdog |
-//! | T … T + G | the daemon runs the stop scripts. Is it dead, or has its page not moved for 2 s, the guardian kills it, once, and starts it with `--stop-only` |
+//! | T … T + G | the daemon runs the stop scripts. Is it dead, or has its page not moved for 2 s, the guardian kills it, once, and starts it anew: a daemon that finds its lease over stops the service |
 //! | T + G … P | the guardian kills the daemon, then TERM, KILL, `cgroup.kill` to the service, unmounts, and verifies |
 //! | P … | not verified: no pet, and the reset action. What comes in time ends the host before t0 + L |
 //!
@@ -47,7 +47,7 @@ mod signals;
 mod watchdog;
 
 pub use guarded::{Guarded, GuardedError, GuardianIs, News};
-pub use keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS, EXIT_CONFIG, EXIT_SYSTEM, FLAG_STOP_ONLY, Pace, run};
+pub use keeper::{ENVIRONMENT_GUARDIAN, ENVIRONMENT_RESTARTS, EXIT_CONFIG, EXIT_SYSTEM, Pace, run};
 pub use lease::{Holding, Lease, Span, Spans};
 pub use lease_page::{Arming, LeasePage, LeasePageError};
 pub use moment::Moment;

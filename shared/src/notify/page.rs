@@ -31,6 +31,8 @@ pub enum Kind {
     Link,
     /// A take-over would not work now.
     NotReady,
+    /// A host is in maintenance, or its maintenance is over.
+    Maintenance,
     /// This host doubts itself: cut off, or its own loop is late.
     SelfDoubt,
     /// A rule of the program itself was broken.
@@ -55,6 +57,7 @@ impl Kind {
             Kind::ConfigDiffers => "config-differs",
             Kind::Link => "link",
             Kind::NotReady => "not-ready",
+            Kind::Maintenance => "maintenance",
             Kind::SelfDoubt => "self-doubt",
             Kind::Internal => "internal",
             Kind::Recovered => "recovered",

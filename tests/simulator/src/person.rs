@@ -70,7 +70,8 @@ impl World {
                 Command::ForceOffline { by, reason }
             }
             (_, 3) => Command::Acknowledge { by },
-            (_, 4) => Command::Maintenance { on: half, by, reason },
+            (_, 4) if half => Command::BeginMaintenance { by, reason, span_ms: Millis(60_000), now_utc_s: 0 },
+            (_, 4) => Command::EndMaintenance { by, reason },
             _ => Command::MoveHere { by, reason, despite_config_difference: half, despite_old_copy: false },
         };
         self.types(host, command);
@@ -90,9 +91,9 @@ impl World {
             let Some(node) = self.hosts[host].node() else { continue };
             let (by, reason) = (String::from("ann"), String::from("the printed way out"));
             let name = node.state().name();
-            let (withheld, maintenance) = (node.withheld(), node.record().maintenance);
+            let (withheld, maintenance) = (node.withheld(), node.record().maintenance.is_some());
             let command = match node.state() {
-                _ if maintenance => Some(Command::Maintenance { on: false, by, reason }),
+                _ if maintenance => Some(Command::EndMaintenance { by, reason }),
                 State::FailedStart { .. } => Some(Command::Acknowledge { by }),
                 State::FailedStop { .. } => {
                     self.stops_by_hand(host);

@@ -94,7 +94,7 @@ impl<'a> Demo<'a> {
     fn act_two(&mut self) -> Result<()> {
         self.timeline.heading("Act two: the master falls silent");
         let (lines, entries) = (self.followed.reader_lines(), self.followed.entries());
-        let risk = self.status(SLAVE)?["risk"].as_str().map(str::to_owned);
+        let risk = self.status(SLAVE)?["risks"][0].as_str().map(str::to_owned);
         let risk = risk.context("the slave's status names no risk although it may start after a mere time-out")?;
         self.timeline.say("risk", &risk);
         self.timeline.seen("the status names the risk of a start without proof");

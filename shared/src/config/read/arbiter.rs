@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::arbiter::{Arbiter, ArbiterPlace, Guard};
+use super::super::arbiter::{Arbiter, ArbiterPlace, Guard, HostReset};
 use super::super::duration::show;
 use super::super::fields::Fields;
-use super::super::leaf::{absolute_path, flag, number, span, span_from};
+use super::super::leaf::{absolute_path, flag, number, span, span_from, text};
 use super::super::problem::Problem;
 use super::super::reader::{Read, Reader};
 use super::super::tree::{Field, Node};
@@ -19,6 +19,8 @@ const PROFILES: [(&str, [u64; 7]); 3] = [
     // T is longer than the take-over of a clustered filer.
     ("Long", [5_000, 4_000, 20_000, 60_000, 5_000, 10_000, 5_000]),
 ];
+const RESET_EXAMPLE: &str = "Command([\"/sbin/reboot\", \"-n\", \"-f\"])";
+const RESET_WORDS_MAX: usize = 32;
 /// The most that two clocks' rates may be said to differ; crystals are better than 1 in 1000.
 const DRIFT_PERMILLE_MAX: u32 = 100;
 /// The watchdog interface of the kernel counts in seconds.
@@ -37,6 +39,7 @@ pub(super) fn arbiter(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<
     let drift = fields.or(reader, "drift_permille", "10", number(1, DRIFT_PERMILLE_MAX));
     let times = fields.or(reader, "profile", "Standard", |reader, node, path| profile(reader, node, path, drift));
     let guard = fields.required(reader, "guard", "Watchdog(\"/dev/watchdog\")", guard);
+    let reset = fields.or(reader, "reset", "SysRq", reset);
     if let (Some(times), Some(guard)) = (&times, &guard) {
         watchdog_span(reader, &fields, times, guard);
     }
@@ -44,7 +47,7 @@ pub(super) fn arbiter(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<
         etcd::attempt(reader, &fields, etcd, Duration::from_millis(times.attempt_ms.0));
     }
     fields.finish(reader);
-    Some(Arbiter { place: place?, times: times?, guard: guard? })
+    Some(Arbiter { place: place?, times: times?, guard: guard?, reset: reset? })
 }
 
 /// A profile by its name, or `Hard(…)` with each span written out.
@@ -143,6 +146,33 @@ fn guard(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<Guard> {
     let accept_softdog = fields.or(reader, "accept_softdog", "false", flag);
     fields.finish(reader);
     Some(Guard::Watchdog { device: device?, accept_softdog: accept_softdog? })
+}
+
+fn reset(reader: &mut Reader<'_>, node: &Node, path: &str) -> Read<HostReset> {
+    let variant = reader.variant(node, &["SysRq", "Command"])?;
+    reader.note(path, node, variant.word);
+    if variant.word == "SysRq" {
+        reader.no_payload(&variant)?;
+        return Some(HostReset::SysRq);
+    }
+    let [Field { label: None, value }] = variant.fields else {
+        let problem = Problem::at(node.span.clone(), "`Command` holds the program and its arguments as one list");
+        reader.problem(problem.help(format!("write `{RESET_EXAMPLE}`")));
+        return None;
+    };
+    let words = reader.list(value, path, (1, RESET_WORDS_MAX), text)?;
+    // The guardian has no shell, and must not look for a program on disks that may be dead.
+    if !words.first().is_some_and(|program| program.starts_with('/')) {
+        let problem = Problem::at(value.span.clone(), "the program that resets the host is not a full path");
+        reader.problem(problem.help(format!("write `{RESET_EXAMPLE}`")));
+        return None;
+    }
+    if words.iter().any(|word| word.contains(['\n', '\r'])) {
+        let problem = Problem::at(value.span.clone(), "a word of the command has more than one line");
+        reader.problem(problem.help("put what needs more lines into a script, and name that"));
+        return None;
+    }
+    Some(HostReset::Command(words))
 }
 
 fn watchdog_span(reader: &mut Reader<'_>, fields: &Fields<'_>, times: &LeaseTimes, guard: &Guard) {

@@ -65,7 +65,19 @@ const REFUSED: &[(&str, &str)] = &[
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), profile: Hard", "needs the key `renew`"),
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), drift_permille: 0", "from 1 to 100"),
     ("guard: GuardianOnly(host_freeze_can_make_two_actives: true), profile: Fast", "has 8s for it"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Comand([\"/sbin/reboot\"])", "did you mean `Command`?"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Command(\"/sbin/reboot -f\")", "a list"),
+    ("guard: Watchdog(\"/dev/watchdog\"), reset: Command([\"reboot\", \"-f\"])", "is not a full path"),
 ];
+
+#[test]
+fn the_host_is_reset_by_the_kernel_unless_a_command_is_written() {
+    let reset = |more: &str| good(&shared(&format!("{GUARD}{more}"))).config.arbiter.expect("an arbiter").reset;
+    assert_eq!(reset(""), HostReset::SysRq);
+    assert_eq!(reset(", reset: SysRq"), HostReset::SysRq);
+    let words = ["/sbin/reboot", "-n", "-f"].map(String::from).to_vec();
+    assert_eq!(reset(", reset: Command([\"/sbin/reboot\", \"-n\", \"-f\"])"), HostReset::Command(words));
+}
 
 #[test]
 fn each_mistake_of_the_arbiter_is_told_with_what_to_write() {
@@ -176,4 +188,23 @@ fn etcd_on_the_own_host_may_be_spoken_to_in_clear_text() {
     let arbiter = good(&text).config.arbiter.expect("an arbiter");
     let ArbiterPlace::Etcd(etcd) = arbiter.place else { panic!("{:?}", arbiter.place) };
     assert_eq!((etcd.prefix.as_str(), etcd.password_file), ("/failover", Some(PathBuf::from("/etc/failover/p"))));
+}
+
+#[test]
+fn the_guarantee_names_what_it_rests_on_and_every_accepted_risk() {
+    let config = |text: &str| good(text).config;
+    let lease = include_str!("../../../../config/lease.ron");
+    let rests_on = config(lease).guarantee();
+    for wanted in ["never two actives, as long as", "the fence device tells the truth", "within 1.0 %", "the watchdog"]
+    {
+        assert!(rests_on.contains(wanted), "{wanted:?} is not in {rests_on:?}");
+    }
+    assert_eq!(config(lease).accepted_risks(), [""; 0]);
+    let alone = lease.replace("Watchdog(\"/dev/watchdog\")", "GuardianOnly(host_freeze_can_make_two_actives: true)");
+    assert!(config(&alone).guarantee().contains("no host stands still"), "{}", config(&alone).guarantee());
+    assert!(config(&alone).accepted_risks()[0].starts_with("GuardianOnly: "));
+    let timeout = SKETCH.replace("[Ack, Operator]", "[Ack, Timeout(two_actives_possible: true)]");
+    let timeout = timeout.replace("shutdown_timeout: \"60s\"", "shutdown_timeout: \"10min\"");
+    assert!(config(&timeout).guarantee().starts_with("none"), "{}", config(&timeout).guarantee());
+    assert!(config(&timeout).accepted_risks()[0].starts_with("Timeout "));
 }

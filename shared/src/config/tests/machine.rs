@@ -22,6 +22,7 @@ const HARDWARE: &[(&str, &str)] = &[
     ("sys/class/watchdog/watchdog0/max_timeout", "613\n"),
     ("sys/class/dmi/id/sys_vendor", "Dell Inc.\n"),
     ("proc/cpuinfo", "processor : 0\nflags : fpu vme de\n"),
+    ("proc/sysrq-trigger", ""),
 ];
 
 fn found(text: &str, files: &[(&str, &str)]) -> Vec<Finding> {
@@ -73,4 +74,26 @@ fn a_watchdog_that_is_missing_soft_or_too_coarse_is_refused() {
     assert_eq!(found(&accepted, &soft), []);
     refused(LEASE, &[("sys/class/watchdog/watchdog0/max_timeout", "8\n")], "can be set to 2 to 8 s");
     refused(LEASE, &[("sys/class/watchdog/watchdog0/min_timeout", "30\n")], "can be set to 30 to 613 s");
+}
+
+#[test]
+fn what_resets_the_host_must_be_there() {
+    let commanded =
+        LEASE.replace("profile: Standard,", "profile: Standard, reset: Command([\"/sbin/reboot\", \"-f\"]),");
+    let findings = found(&commanded, &[("sbin/reboot", "not a program")]);
+    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert!(finding.message.contains("/sbin/reboot is no program"), "{finding:?}");
+    let root = root(HARDWARE);
+    std::fs::remove_file(root.path().join("proc/sysrq-trigger")).unwrap();
+    let findings = check_machine(&good(LEASE).config, root.path());
+    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert!(finding.message.contains("no /proc/sysrq-trigger"), "{finding:?}");
+}
+
+#[test]
+fn a_watchdog_outside_of_dev_is_judged_only_when_it_is_opened() {
+    let elsewhere = LEASE.replace("Watchdog(\"/dev/watchdog\")", "Watchdog(\"/run/lab/watchdog\")");
+    let soft = [("sys/class/watchdog/watchdog0/identity", "Software Watchdog\n"), ("run/lab/watchdog", "")];
+    assert_eq!(found(&elsewhere, &soft), []);
+    assert!(watchdog_fault(&good(&elsewhere).config, root(HARDWARE).path()).is_some(), "it is not there");
 }

@@ -1,11 +1,11 @@
 //! What operators command: moves, their roll-back, and the ways out that the states print.
 
 use crate::decision::{
-    Action, Command, Duty, Epoch, Event, Evidence, Millis, PageKind, Policy, Presence, Role, Rule, StartOutcome, State,
+    Action, Command, Duty, Epoch, Event, Evidence, PageKind, Policy, Presence, Role, Rule, StartOutcome, State,
     StateName, StopMeans,
 };
 
-use super::place::{active, at, failed_start, failed_stop, passive, requesting, standby, stopped};
+use super::place::{at, failed_start, failed_stop, passive, requesting, standby, stopped};
 use super::story::{Story, commanded, move_here, policy};
 
 fn by() -> alloc::string::String {
@@ -196,22 +196,6 @@ fn a_blocked_command_is_given_up_by_ack_and_a_blocked_automatic_move_is_not() {
     let mut story = at(StateName::TakeoverBlocked);
     story.command(Command::Acknowledge { by: by() }).expect("accepted");
     assert_eq!(story.state(), StateName::TakeoverBlocked);
-}
-
-#[test]
-fn maintenance_is_durable_and_told_to_the_peer() {
-    let mut story = active(policy(Role::Slave));
-    let change = |on| Command::Maintenance { on, by: by(), reason: "new disks".into() };
-    story.command(change(true)).expect("accepted");
-    assert!(story.node.record().maintenance);
-    assert!(story.node.beat(super::story::BOOT, Millis(0), Millis(0)).maintenance);
-    let restarted = Story::boots(policy(Role::Slave), Some(story.node.record().clone()));
-    assert!(restarted.node.record().maintenance);
-    story.demanded(commanded(), 2);
-    assert_eq!(story.state(), StateName::Active);
-    story.command(change(false)).expect("accepted");
-    story.demanded(commanded(), 2);
-    assert_eq!(story.state(), StateName::Stopping);
 }
 
 #[test]

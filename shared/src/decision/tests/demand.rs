@@ -32,9 +32,7 @@ fn each_refusal_has_its_reason() {
     let not_ready = Demand { ready: false, ..demand.clone() };
     assert_eq!(refusal_of(active(slave()), not_ready), Some(Refusal::NotReady));
     let mut maintained = active(slave());
-    let by = || "ann".into();
-    let command = crate::decision::Command::Maintenance { on: true, by: by(), reason: by() };
-    maintained.command(command).expect("accepted");
+    maintained.command(super::maintenance::begin(3_600_000)).expect("accepted");
     assert_eq!(refusal_of(maintained, demand.clone()), Some(Refusal::Maintenance));
     for evidence in [
         Evidence::Silence(Millis(9_000)),

@@ -145,8 +145,6 @@ fn what_the_checks_found_while_the_link_was_cut_moves_nothing_when_it_is_whole_a
 
 #[test]
 fn each_rule_withholds_an_automatic_move_and_says_so() {
-    let by = || "ann".into();
-    let maintenance = Command::Maintenance { on: true, by: by(), reason: by() };
     let mut cases = vec![];
     let mut not_ready = standby(slave());
     not_ready.tell(Event::Readiness(vec!["the store is not mounted".into()])).tell(failing(|_| {}));
@@ -159,7 +157,7 @@ fn each_rule_withholds_an_automatic_move_and_says_so() {
     assert!(differs.pages().contains(&PageKind::ConfigDiffers));
     cases.push((differs, Rule::WithheldConfigDiffers));
     let mut here = standby(slave());
-    here.command(maintenance).expect("accepted");
+    here.command(super::maintenance::begin(3_600_000)).expect("accepted");
     here.tell(failing(|_| {}));
     cases.push((here, Rule::WithheldMaintenance));
     let mut there = standby(slave());

@@ -190,6 +190,7 @@ impl Judge {
             PageKind::NobodyActive => "page: nobody active",
             PageKind::ConfigDiffers => "page: config differs",
             PageKind::State => "page: state",
+            PageKind::Maintenance => "page: maintenance",
             PageKind::Arbiter | PageKind::Fence | PageKind::BalancerDiverged | PageKind::Invariant => "page: other",
             PageKind::Unreachable => "page: unreachable",
         });

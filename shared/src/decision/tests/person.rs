@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::decision::{Command, Event, Phase, Rule, State, StateName};
+use crate::decision::{Command, Event, Millis, Phase, Rule, State, StateName};
 
 use super::faults::Fault;
 use super::random::Random;
@@ -66,7 +66,10 @@ impl World {
                 Command::ForceOffline { by, reason }
             }
             (_, 3) => Command::Acknowledge { by },
-            (_, 4) => Command::Maintenance { on: half(&mut self.random), by, reason },
+            (_, 4) if half(&mut self.random) => {
+                Command::BeginMaintenance { by, reason, span_ms: Millis(60_000), now_utc_s: 0 }
+            }
+            (_, 4) => Command::EndMaintenance { by, reason },
             _ => Command::MoveHere {
                 by,
                 reason,
@@ -85,9 +88,9 @@ impl World {
             let by = || "ann".into();
             let reason = || "the printed way out".into();
             let name = node.state().name();
-            let (withheld, maintenance) = (node.withheld(), node.record().maintenance);
+            let (withheld, maintenance) = (node.withheld(), node.record().maintenance.is_some());
             let command = match node.state() {
-                _ if maintenance => Some(Command::Maintenance { on: false, by: by(), reason: reason() }),
+                _ if maintenance => Some(Command::EndMaintenance { by: by(), reason: reason() }),
                 State::FailedStart { .. } => Some(Command::Acknowledge { by: by() }),
                 State::FailedStop { .. } => {
                     self.hosts[host].kill_everything();

@@ -64,7 +64,9 @@ impl Copies {
         let (beat, _, silent) = node.peer();
         let part = match (node.state(), beat) {
             (State::Active { .. }, _) => Part::Original,
-            (State::Standby, Some(beat)) if !silent && beat.duty == Duty::Active && !node.record().maintenance => {
+            (State::Standby, Some(beat))
+                if !silent && beat.duty == Duty::Active && node.record().maintenance.is_none() =>
+            {
                 Part::Copies(beat.epoch)
             }
             _ => Part::Rests,

@@ -153,7 +153,6 @@ fn a_silent_or_dead_daemon_is_relieved_once_when_the_stop_is_due_and_not_before(
     assert_eq!(ground.watch.turn(serving, true), Orders::default(), "silent, but its lease is good");
     assert_eq!(ground.watch.turn(serving, false), Orders::default(), "dead: the ordinary restart does");
     let relieved = Orders { kill: true, start_now: true, start_none: false };
-    assert!(ground.watch.stop_only(stopping));
     assert_eq!(ground.watch.turn(stopping, true), relieved);
     assert_eq!(ground.watch.turn(later(stopping, 5_000), true), Orders::default(), "the next has G to stop it");
 
@@ -170,7 +169,7 @@ fn without_a_limit_nothing_is_done_however_late_it_is() {
         let mut ground = Ground::new(|_| ());
         ground.publish(holding, 3, ago(1_000_000));
         assert_eq!(ground.watch.turn(Moment::now(), true), Orders::default(), "{holding:?}");
-        assert!(!ground.watch.is_bound(Moment::now()) && !ground.watch.stop_only(Moment::now()), "{holding:?}");
+        assert!(!ground.watch.is_bound(Moment::now()), "{holding:?}");
         assert_eq!(ground.guarding(), Guarding::Idle);
     }
 }

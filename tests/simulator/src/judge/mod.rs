@@ -220,7 +220,9 @@ impl Judge {
             PageKind::State => Sight::PageState,
             PageKind::Arbiter => Sight::PageArbiter,
             PageKind::Fence => Sight::PageFence,
-            PageKind::BalancerDiverged | PageKind::Unreachable | PageKind::Invariant => Sight::PageOther,
+            PageKind::Maintenance | PageKind::BalancerDiverged | PageKind::Unreachable | PageKind::Invariant => {
+                Sight::PageOther
+            }
         });
     }
 

@@ -39,7 +39,7 @@ impl Before {
             _ => None,
         };
         let is_well = !matches!(node.local_verdict_now(), Verdict::Failed(_));
-        let in_maintenance = node.record().maintenance;
+        let in_maintenance = node.record().maintenance.is_some();
         Before { name: node.state().name(), request, active, is_well, in_maintenance }
     }
 }
