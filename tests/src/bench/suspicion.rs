@@ -19,6 +19,8 @@ const TIMERS: [(&str, &str); 2] = [("200ms", "3s"), ("2ms", "28ms")];
 const ROLES: [Role; 2] = [Role::Master, Role::Slave];
 /// More entries than a run writes.
 const ENTRIES_MAX: usize = 100_000;
+/// So many suspicions are told with their evidence.
+const SHOWN_MAX: usize = 8;
 
 /// One pair for each of the timers, side by side for `span`: loss on all their paths in both directions, and stress.
 ///
@@ -46,8 +48,12 @@ pub fn rows(span: Duration) -> Result<Vec<Row>> {
         seen_when_true(pair)?;
         let Seen { suspicions, sent, heard } = seen;
         let share = heard as f64 / sent.max(1) as f64 * 100.0;
-        let note = format!("{} s; of {sent} beats of both hosts {share:.0} % were heard", span.as_secs());
-        rows.push(Row::value(&what(timers), "0", suspicions.to_string(), Some(suspicions == 0), note));
+        let mut note = format!("{} s; of {sent} beats of both hosts {share:.0} % were heard", span.as_secs());
+        // What was known when it was noted: how old the last beat was, for one.
+        for evidence in suspicions.iter().take(SHOWN_MAX) {
+            note = format!("{note}; {evidence}");
+        }
+        rows.push(Row::value(&what(timers), "0", suspicions.len().to_string(), Some(suspicions.is_empty()), note));
     }
     Ok(rows)
 }
@@ -65,10 +71,9 @@ fn begin((beat, suspect_after): (&'static str, &'static str)) -> Result<Pair> {
 }
 
 /// What both hosts of a pair have counted.
-#[derive(Clone, Copy)]
 struct Seen {
-    /// How often either noted the other's silence.
-    suspicions: usize,
+    /// Each time that either noted the other's silence.
+    suspicions: Vec<String>,
     /// Beats that left.
     sent: u64,
     /// Beats that came, and told something.
@@ -87,30 +92,36 @@ impl Seen {
         Ok(seen)
     }
 
-    fn since(self, before: Seen) -> Seen {
+    fn since(mut self, before: Seen) -> Seen {
         Seen {
-            suspicions: self.suspicions - before.suspicions,
+            suspicions: self.suspicions.split_off(before.suspicions.len().min(self.suspicions.len())),
             sent: self.sent - before.sent,
             heard: self.heard - before.heard,
         }
     }
 }
 
-fn suspicions(pair: &Pair) -> Result<usize> {
-    let mut found = 0;
+/// In the order in which they happened.
+fn suspicions(pair: &Pair) -> Result<Vec<String>> {
+    let mut found = Vec::new();
     for role in ROLES {
         let path = pair.host(role).on_disk(&format!("/var/lib/failover/{role}.journal"));
-        let noted = journal::tail(&path, ENTRIES_MAX)?;
-        found += noted.iter().filter(|entry| entry.fields.get("rule").is_some_and(|rule| rule == "PeerSilent")).count();
+        for entry in journal::tail(&path, ENTRIES_MAX)? {
+            if entry.fields.get("rule").is_some_and(|rule| rule == "PeerSilent") {
+                let evidence = entry.fields.get("evidence").map(ToString::to_string).unwrap_or_default();
+                found.push((entry.uptime_ms, format!("{role}: {evidence}")));
+            }
+        }
     }
-    Ok(found)
+    found.sort();
+    Ok(found.into_iter().map(|(_, told)| told).collect())
 }
 
 /// A count of zero says something only where one can be counted: a host that is really silent.
 fn seen_when_true(pair: &Pair) -> Result<()> {
-    let before = suspicions(pair)?;
+    let before = suspicions(pair)?.len();
     pair.lab.cfg1.silence()?;
-    wait_until("the suspicion of a silent host", LIMIT, || Ok(suspicions(pair)? > before))
+    wait_until("the suspicion of a silent host", LIMIT, || Ok(suspicions(pair)?.len() > before))
 }
 
 /// Processes that never rest. They end with this value.
