@@ -50,7 +50,7 @@ async fn run(flags: &Flags) -> Result<String> {
     let cluster = Cluster::start_on_disk(flags.members)?.context("install etcd-server and etcd-client first")?;
     let mut text = String::new();
     for row in alone(&cluster).await? {
-        writeln!(text, "{}: median {}, 99 % {} (n {})", row.what, row.median, row.p99, row.count)?;
+        writeln!(text, "{}: median {}, 99 % {} (n {})", row.what, row.median, row.worst, row.count)?;
     }
     let idle = Cost::of(&cluster)?;
     let holders = holders(&cluster, flags.pairs).await?;
@@ -91,7 +91,7 @@ async fn alone(cluster: &Cluster) -> Result<[Row; 2]> {
         ask::observe(&mut contender).await?;
         readings.push(begin.elapsed());
     }
-    Ok([Row::of("a renewal", "-", renewals, ""), Row::of("a reading", "-", readings, "")])
+    Ok([Row::of("a renewal", None, renewals, ""), Row::of("a reading", None, readings, "")])
 }
 
 /// Holders, each of a pair of its own.
