@@ -59,7 +59,7 @@ impl Clock {
         // At most one step off for the rounding of `scaled`.
         let rate = 1_000_000 + self.boot_rate_ppm.max(self.raw_rate_ppm).max(-500_000);
         let mut at = now + left.saturating_mul(1_000_000) / rate.unsigned_abs();
-        while self.fast_ms(at) < local {
+        while self.standing_since.is_none() && self.fast_ms(at) < local {
             at += 1;
         }
         at
@@ -117,6 +117,7 @@ mod tests {
         let mut clock = Clock::boots(0, 0, 0);
         clock.stand(1_000);
         assert_eq!((clock.boot_ms(5_000), clock.raw_ms(5_000)), (FIRST_MS + 1_000, FIRST_MS + 1_000));
+        assert_eq!(clock.when(FIRST_MS + 3_000, 5_000), 7_000, "too early, and not never");
         clock.go_on(5_000);
         assert_eq!(clock.boot_ms(5_500), FIRST_MS + 1_500);
     }
