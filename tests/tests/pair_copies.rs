@@ -43,7 +43,7 @@ fn is(status: &Status, wanted: impl Fn(&CopyStatus) -> bool) -> bool {
 }
 
 fn copied(host: &Host) -> Result<String> {
-    Ok(std::fs::read_to_string(host.on_disk("/run/users.copied"))?)
+    host.run(&["cat", "/run/users.copied"])
 }
 
 fn becomes_old(pair: &Pair) -> Result<Status> {
