@@ -126,11 +126,7 @@ scripts/check-dependencies.sh
 section "Purity of the decision core"
 check_purity
 section "Clippy"
-cargo clippy --locked --workspace --all-targets -- -D warnings
-if [ "${#features[@]}" -ne 0 ]; then
-  # The rest of the workspace has no line that depends on it.
-  cargo clippy --locked -p failover-shared -p failover-tests "${features[@]}" --all-targets -- -D warnings
-fi
+cargo clippy --locked --workspace "${features[@]}" --all-targets -- -D warnings
 # Planted bugs are not in any other build.
 cargo clippy --locked -p failover-simulator --features planted --all-targets -- -D warnings
 section "Binaries, with kill points and without"
