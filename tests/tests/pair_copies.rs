@@ -99,7 +99,7 @@ fn a_take_over_with_an_old_copy_goes_on_and_says_so_where_that_is_allowed() -> R
     let Some(pair) = copying(test, copies!("Allowed"))? else { return Ok(()) };
     let status = becomes_old(&pair)?;
     ensure!(status.not_ready.is_empty() && !status.troubles.is_empty(), "{status:?}");
-    pair.wait_noted(Role::Slave, "the copy \"users\" is ")?;
+    pair.wait_noted(Role::Slave, "old and its max_age is 2.0 s")?;
     pair.order(Role::Slave, &["takeover"])?;
     pair.wait_active(Role::Slave)?;
     Ok(())

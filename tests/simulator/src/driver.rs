@@ -147,7 +147,10 @@ impl World {
             (true, false) => Presence::Runs("the service".into()),
             (false, false) => Presence::NothingRuns,
         };
-        self.plan(self.now, Item::Result(index, incarnation, Event::Looked { operation, presence }));
+        // At once: what is seen and what is told of it are one moment, in which nobody starts anything.
+        if self.hosts[index].incarnation() == Some(incarnation) {
+            self.give(index, Event::Looked { operation, presence });
+        }
     }
 
     fn witness(&mut self, index: usize, incarnation: Incarnation) {
