@@ -147,10 +147,8 @@ impl World {
             (true, false) => Presence::Runs("the service".into()),
             (false, false) => Presence::NothingRuns,
         };
-        // At once: what is seen and what is told of it are one moment, in which nobody starts anything.
-        if self.hosts[index].incarnation() == Some(incarnation) {
-            self.give(index, Event::Looked { operation, presence });
-        }
+        self.hosts[index].foreign_unseen = false;
+        self.plan(self.now, Item::Result(index, incarnation, Event::Looked { operation, presence }));
     }
 
     fn witness(&mut self, index: usize, incarnation: Incarnation) {

@@ -42,6 +42,8 @@ pub struct Host {
     pub isolated: bool,
     /// `stop-here` ran and the daemon has not noticed yet.
     pub foreign_stop: Option<Epoch>,
+    /// Somebody else started the service since the daemon looked for it last.
+    pub foreign_unseen: bool,
     /// How often its daemon was started.
     pub starts: u64,
     /// The number of the next script list.
@@ -99,6 +101,7 @@ impl Host {
             digest: 1,
             isolated: false,
             foreign_stop: None,
+            foreign_unseen: false,
             starts: 0,
             next_run: 1,
             verdicts: [Verdict::Unknown; 3],

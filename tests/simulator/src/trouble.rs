@@ -341,11 +341,10 @@ impl World {
     /// An enabled unit, or a person's hand: nobody can forbid it, but it must never be acknowledged away.
     fn started_by_another(&mut self, index: usize) {
         let host = &mut self.hosts[index];
-        // Nobody can see what begins between the look and the durable answer.
-        let idle = host.disk.writes.is_empty() && host.daemon.as_ref().is_none_or(|daemon| daemon.inbox.is_empty());
-        if host.powered && !host.service.may_write() && idle {
+        if host.powered && !host.service.may_write() {
             host.service.running = Some(Epoch(0));
             host.service.foreign = true;
+            host.foreign_unseen = true;
             self.judge.gives_leave("somebody else started the service");
         }
     }

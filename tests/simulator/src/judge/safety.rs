@@ -142,7 +142,8 @@ impl Judge {
             StopMeans::NotRunning => self.saw(Sight::AckNotRunning),
             StopMeans::PostConditions | StopMeans::Operator => {}
         }
-        let runs = host.service.may_write();
+        // Nobody can see what somebody else starts between the look and the durable answer.
+        let runs = host.service.may_write() && !(host.service.foreign && host.foreign_unseen);
         self.must(Law::S5, !runs, || format!("the {} acknowledged, but there is {:?}", host.role, host.service));
         let kept = host.disk.durable().is_some_and(|record| {
             record.boot == host.boot
