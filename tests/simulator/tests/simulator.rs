@@ -29,7 +29,7 @@ fn the_same_seed_gives_the_same_schedule_to_the_last_action() {
 
 #[test]
 fn random_schedules_break_no_law() {
-    let report = corpus::run(&order(30_000));
+    let report = corpus::run(&order(100_000));
     if let Some((seed, _)) = report.violations.first() {
         panic!("{}", corpus::show(*seed, 0));
     }
