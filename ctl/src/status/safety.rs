@@ -55,12 +55,10 @@ pub(super) fn remarks(status: &Status) -> Vec<Remark> {
     }
     if let Some(fenced) = &status.fenced {
         let host = &fenced.host;
-        let what = match &fenced.boot {
-            Some(_) => format!("{host} was cut off; it is let back when it is heard after a restart of its kernel"),
-            None => format!(
-                "{host} was cut off before it was ever heard; when it was restarted: failoverctl fence on {host} --restarted --reason …"
-            ),
-        };
+        let what = format!(
+            "{host} was cut off, {} ago or longer; it is let back when it says that its kernel was started since",
+            Millis(fenced.at_least_ms)
+        );
         say('!', "fenced", what);
     }
     if status.clocks_beyond_drift {

@@ -256,7 +256,7 @@ async fn a_dead_fence_device_a_fenced_host_and_runaway_clocks_degrade() {
     let unwell: [fn(&mut Status); 4] = [
         |view| view.fence[0].said = Some(FenceSays::Unknown("no route to host".into())),
         |view| view.fence[0].said = Some(FenceSays::Off),
-        |view| view.fenced = Some(FencedStatus { host: "cfg1".into(), boot: None }),
+        |view| view.fenced = Some(FencedStatus { host: "cfg1".into(), at_least_ms: 61_000 }),
         |view| view.clocks_beyond_drift = true,
     ];
     for change in unwell {

@@ -31,7 +31,7 @@ impl Node {
         self.compare_digests(now, beat.digest, out);
         self.learn_numbers(&beat, out);
         self.learn_duty(now, &beat);
-        self.hear_fenced(now, &beat, out);
+        self.hear_fence(now, &beat, out);
         self.peer.beat = Some(beat);
     }
 

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, PageKind};
 use super::contend::Holder;
+use super::fenced::{FenceId, Fenced};
 use super::node::Node;
-use super::peer::{Beat, Duty};
-use super::planted::{Bug, planted};
+use super::peer::Duty;
 use super::policy::Policy;
 use super::record::{Attempt, Proof};
 use super::rule::Rule;
 use super::state::State;
 use super::timer::Timer;
-use super::types::{BootId, Millis, OperationId};
+use super::types::{Millis, OperationId};
 
 /// The fence under way, and the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,8 +24,6 @@ pub(super) struct Fencing {
     pub(super) under_way: Option<(OperationId, Millis)>,
     /// A fence that failed is not tried again before this.
     not_before: Millis,
-    /// When the peer was fenced, in this start of the daemon.
-    done_at: Option<Millis>,
 }
 
 impl Node {
@@ -90,11 +88,10 @@ impl Node {
             Ok(device) => device,
             Err(why) => return self.fence_failed(now, &why, out),
         };
-        self.fencing.done_at = Some(now);
         // One that waited here while this daemon stood still is history: the peer may have booted and serve again.
         let is_fresh = now.since(began) < self.policy.fence_limit_ms;
-        // Zero where no beat was ever heard: then no later beat can be told to be of a new kernel start.
-        self.record.fenced = Some(self.peer.beat.as_ref().map_or(BootId(0), |beat| beat.boot));
+        let id = FenceId { by: self.incarnation, operation };
+        self.record.fenced = Some(Fenced { id, boot: self.record.boot, at: now });
         let attempt: Option<Attempt> = match &self.state {
             State::Requesting { attempt, .. }
             | State::Proving { attempt, .. }
@@ -125,33 +122,5 @@ impl Node {
             format!("failoverctl fence status {peer}; then mend the device, or cut the host off by hand and failoverctl confirm-stopped {peer} --reason …"),
             out,
         );
-    }
-
-    /// A fenced peer is let back only when it has booted anew: until then it may hold unwritten pages of the old service.
-    pub(super) fn hear_fenced(&mut self, now: Millis, beat: &Beat, out: &mut Vec<Action>) {
-        let Some(boot) = self.record.fenced else { return };
-        if self.fencing.done_at.is_some_and(|at| now.since(at) < self.policy.suspect_after_ms) {
-            // It left before the fence: it says nothing of the time after it, whatever kernel start it names.
-            return;
-        }
-        if (boot != BootId(0) && beat.boot != boot) || planted(Bug::UnfencedAtOnce) {
-            self.record.fenced = None;
-            self.told.remove(&PageKind::Fence);
-            self.note(now, Rule::Unfenced, "", out);
-            self.persist(self.record.phase.clone(), out);
-            out.push(Action::Unfence);
-        } else if !self.told.contains(&PageKind::Fence) {
-            self.note(now, Rule::FencedStillRuns, "", out);
-            let peer = self.policy.role.peer();
-            self.page(
-                PageKind::Fence,
-                format!("The {peer} was fenced, and is heard without having booted anew since."),
-                "A power fence did not work; or, with another kind of fence, the host is still to be restarted.",
-                format!(
-                    "Restart the {peer}; then, if it is not let back by itself: failoverctl fence on {peer} --reason …"
-                ),
-                out,
-            );
-        }
     }
 }

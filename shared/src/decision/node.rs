@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Note, Page, PageKind};
 use super::arbitration::Arbitration;
 use super::event::Event;
+use super::fenced::FenceAnswer;
 use super::fencing::Fencing;
 use super::lease::{HeldLease, Keeping};
 use super::peer::Beat;
@@ -60,6 +61,8 @@ pub struct Node {
     pub(super) keeping: Option<Keeping>,
     pub(super) arbitration: Arbitration,
     pub(super) fencing: Fencing,
+    /// What the peer is told of the fence that it gives notice of.
+    pub(super) fence_answer: Option<FenceAnswer>,
 }
 
 /// What is known of the peer.
@@ -144,6 +147,7 @@ impl Node {
             keeping: None,
             arbitration: Arbitration::new(now),
             fencing: Fencing::default(),
+            fence_answer: None,
         };
         node.boot(boot, held, now, out);
         node

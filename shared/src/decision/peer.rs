@@ -5,6 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::fenced::{FenceAnswer, FenceNotice};
 use super::types::{BootId, Epoch, Forced, Incarnation, Millis, RequestId, Role, StopMeans, Symptom, Verdict};
 
 /// What a host does now, in the word that its beats carry.
@@ -80,6 +81,12 @@ pub struct Beat {
     pub acknowledged: Epoch,
     /// How late its own loop has been lately, at worst.
     pub loop_lag_ms: Millis,
+    /// The host that hears this was fenced by the sender, and is not let back yet.
+    #[serde(default)]
+    pub fence: Option<FenceNotice>,
+    /// The sender's answer to such a notice.
+    #[serde(default)]
+    pub fence_answer: Option<FenceAnswer>,
 }
 
 /// On what a demand rests.

@@ -19,7 +19,7 @@ use super::types::{BootId, Epoch, Millis, Verdict};
 impl Node {
     /// What the next beats say.
     #[must_use]
-    pub fn beat(&self, boot: BootId, verdict_age_ms: Millis, loop_lag_ms: Millis) -> Beat {
+    pub fn beat(&self, now: Millis, boot: BootId, verdict_age_ms: Millis, loop_lag_ms: Millis) -> Beat {
         Beat {
             boot,
             incarnation: self.incarnation,
@@ -34,6 +34,8 @@ impl Node {
             automatic: self.record.automatic,
             acknowledged: self.record.acknowledged,
             loop_lag_ms,
+            fence: self.fence_notice(now),
+            fence_answer: self.fence_answer,
         }
     }
 

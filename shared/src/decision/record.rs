@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
+use super::fenced::Fenced;
 use super::maintenance::Maintenance;
 use super::peer::Evidence;
 use super::types::{BootId, Epoch, Forced, Millis, RequestId, StopMeans};
@@ -31,9 +32,9 @@ pub struct Record {
     /// The highest claim ever seen in the arbiter. One that shows less has been rolled back.
     #[serde(default)]
     pub arbiter: Epoch,
-    /// The peer was fenced in this kernel start of its; zero: in one that is not known.
+    /// The peer was fenced, and is not let back yet.
     #[serde(default)]
-    pub fenced: Option<BootId>,
+    pub fenced: Option<Fenced>,
 }
 
 impl Record {

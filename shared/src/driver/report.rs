@@ -46,7 +46,7 @@ impl Driver {
             arbiter: self.arbiter_status(now),
             guardian: self.guarding.status(config),
             fence: self.fence_status(now),
-            fenced: self.fenced_status(),
+            fenced: self.fenced_status(now),
             clocks_differ_ms: self.clock_lag.0,
             clocks_beyond_drift: self.clocks_beyond_drift(now),
             balancer: self.balancing.status(),

@@ -2,7 +2,7 @@
 
 use super::turn::Driver;
 use crate::config::{ArbiterPlace, Config};
-use crate::decision::{BootId, Millis, View};
+use crate::decision::{Millis, View};
 use crate::status::{ArbiterStatus, Failing, FenceStatus, FencedStatus, OwnLease, PeerLease, SlotSays};
 
 /// Clocks that have come apart by less say nothing about their rates yet.
@@ -42,10 +42,10 @@ impl Driver {
         answers.collect()
     }
 
-    pub(super) fn fenced_status(&self) -> Option<FencedStatus> {
-        let boot = self.node.record().fenced?;
+    pub(super) fn fenced_status(&self, now: Millis) -> Option<FencedStatus> {
+        let ago = self.node.record().fenced?.ago(now, self.boot, self.clock_lag);
         let host = self.loaded.config.host(self.settings.role.peer()).name.clone();
-        Some(FencedStatus { host, boot: (boot != BootId(0)).then(|| format!("{:032x}", boot.0)) })
+        Some(FencedStatus { host, at_least_ms: ago.0 })
     }
 
     /// The two clocks of this host come apart faster than two clocks of a pair may.
@@ -78,7 +78,7 @@ fn seen(view: &View, age: Millis) -> PeerLease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Claim, Epoch, Role, Slot, Terms};
+    use crate::decision::{BootId, Claim, Epoch, Role, Slot, Terms};
 
     fn view(epoch: u64, released: bool, hold: bool) -> View {
         let terms = Terms { lease_ms: Millis(60_000), drift_permille: 10, digest: 1, version: 1 };

@@ -118,8 +118,8 @@ pub enum FenceSays {
 pub struct FencedStatus {
     /// Its name.
     pub host: String,
-    /// In which kernel start; `None`: it had not been heard, so that it cannot be let back by itself.
-    pub boot: Option<String>,
+    /// So long ago, or longer: this host may have booted since.
+    pub at_least_ms: u64,
 }
 
 impl GuardianStatus {

@@ -207,7 +207,7 @@ impl World {
         let boot = host.boot;
         // Beats leave from a thread of their own, but a stopped process has no threads that run.
         if host.frozen_since.is_none() {
-            let beat = daemon.node.beat(boot, Millis(0), Millis(0));
+            let beat = daemon.node.beat(Millis(self.now), boot, Millis(0), Millis(0));
             for at in self.network.beat(index, self.now, &mut self.random).into_iter().flatten() {
                 self.plan(at, Item::Arrives(1 - index, Event::Beat(beat.clone())));
             }

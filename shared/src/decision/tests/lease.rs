@@ -4,13 +4,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decision::{
-    Action, ArbiterFailure, ArbiterReply, ArbiterRequest, Beat, BootId, Claim, ClaimStep, Command, Duty, Epoch, Event,
+    Action, ArbiterFailure, ArbiterReply, ArbiterRequest, BootId, Claim, ClaimStep, Command, Duty, Epoch, Event,
     GuardedLease, HeldLease, LeaseProof, Millis, OperationId, PageKind, Phase, Policy, Proof, Role, Rule, Slot, State,
     StateName, Terms, View,
 };
 
+use super::fencing::{fence, fencing};
 use super::leased::{Leased, MASTER_BOOT, STANDARD, active, leased, masters, record, standing_by};
-use super::story::{BOOT, Story, move_here, policy};
+use super::story::{BOOT, Story, move_here};
 
 #[test]
 fn a_silent_master_is_taken_over_when_its_lease_has_run_out_and_not_before() {
@@ -455,54 +456,6 @@ fn a_persons_word_is_refused_while_the_other_renews() {
     assert!(leased.story.command(word(Some(Epoch(1)))).is_ok(), "typed, it is recorded");
 }
 
-fn fencing() -> Leased {
-    let policy = Policy { proof_fence: true, fence_delay_ms: Millis(5_000), ..policy(Role::Slave) };
-    let mut fencing = Leased::boots(policy, None, View::default());
-    fencing.hears(Duty::Active, 1);
-    fencing
-}
-
-fn fence(leased: &Leased) -> Option<OperationId> {
-    leased.story.out.iter().rev().find_map(|action| match action {
-        Action::Fence { operation } => Some(*operation),
-        _ => None,
-    })
-}
-
-#[test]
-fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
-    let mut fencing = fencing();
-    fencing.pass(7_900);
-    assert_eq!(fence(&fencing), None, "the delay keeps both from shooting at once");
-    fencing.pass(300);
-    let operation = fence(&fencing).expect("fenced");
-    fencing.story.tell(Event::FenceDone { operation, result: Err("no route to the device".into()) });
-    assert!(fencing.paged(PageKind::Fence) && !fencing.story.asks_to_start());
-    fencing.pass(31_000);
-    let operation = fence(&fencing).expect("tried again");
-    fencing.story.tell(Event::FenceDone { operation, result: Ok("pdu".into()) });
-    fencing.serve();
-    assert!(fencing.story.asks_to_start());
-    assert_eq!(fencing.story.node.record().fenced, Some(MASTER_BOOT));
-    fencing.starts();
-    fencing.pass(10_000);
-    fencing.hears(Duty::Passive, 1);
-    assert!(fencing.saw(Rule::FencedStillRuns), "the same kernel start is heard");
-    assert!(!fencing.story.out.contains(&Action::Unfence));
-    let beat = Beat { boot: BootId(9), ..Story::beat_of(Duty::Passive, 1, 1) };
-    fencing.story.tell(Event::Beat(beat));
-    assert!(fencing.story.out.contains(&Action::Unfence));
-}
-
-#[test]
-fn a_fence_that_nobody_reports_has_failed() {
-    let mut fencing = fencing();
-    fencing.pass(8_500);
-    assert!(fence(&fencing).is_some());
-    fencing.pass(31_000);
-    assert!(fencing.saw(Rule::FenceFailed));
-}
-
 #[test]
 fn a_host_in_doubt_of_itself_neither_fences_nor_claims() {
     let mut fencing = fencing();
@@ -558,7 +511,7 @@ pub(super) fn rules() -> Vec<Rule> {
 #[test]
 fn without_the_arbiter_a_host_is_not_ready_and_asks_nobody_to_stop() {
     let mut leased = standing_by();
-    let ready = |leased: &Leased| leased.story.node.beat(BOOT, Millis(0), Millis(0)).ready;
+    let ready = |leased: &Leased| leased.story.node.beat(Millis(0), BOOT, Millis(0), Millis(0)).ready;
     let passes = |leased: &mut Leased| {
         for _ in 0..20 {
             leased.hears(Duty::Active, 1);

@@ -10,6 +10,7 @@ mod driver;
 mod ending;
 mod explain;
 mod faults;
+mod fencing;
 mod giveback;
 mod host;
 mod judge;

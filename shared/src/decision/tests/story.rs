@@ -129,6 +129,8 @@ impl Story {
             automatic: Epoch(0),
             acknowledged: Epoch(0),
             loop_lag_ms: Millis(0),
+            fence: None,
+            fence_answer: None,
         }
     }
 

@@ -310,7 +310,7 @@ pub(super) fn rules() -> BTreeSet<Rule> {
 fn a_host_that_may_run_the_service_says_so_in_its_beats() {
     for &name in StateName::ALL {
         let story = at(name);
-        let duty = story.node.beat(BootId(7), Millis(0), Millis(0)).duty;
+        let duty = story.node.beat(Millis(0), BootId(7), Millis(0), Millis(0)).duty;
         let idle = matches!(duty, Duty::Passive | Duty::Standby | Duty::Requesting | Duty::Stopped);
         assert!(!(idle && story.node.state().may_run_service()), "{name:?} says {duty}");
         assert!(!name.way_out().is_empty());

@@ -1,0 +1,130 @@
+//! A peer that was fenced, until it is let back: only in a kernel start that began after the fence, because until then it
+//! may hold unwritten pages of the old service.
+//!
+//! Which kernel start was fenced is not known: the peer may have booted unheard just before. And a beat may have been on
+//! its way for any time, so that a start which is new here may be old. So the peer is told how long ago it was fenced, and
+//! answers itself: it knows how long its kernel has been up, and a notice that comes late makes the fence only look
+//! younger than it is.
+//!
+//! ```text
+//! fencing host   fenced ──────── now: "fence F, ago A" ─────────────► hears "F: booted since": lets the peer back
+//!                                                     ╲             ╱
+//! fenced host               boots ──── up U ──────────── U < A: "F: booted since"
+//! ```
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, PageKind};
+use super::node::Node;
+use super::peer::Beat;
+use super::planted::{Bug, planted};
+use super::rule::Rule;
+use super::types::{BootId, Incarnation, Millis, OperationId};
+
+/// Two hosts' clocks measure one time this differently at most, in thousandths.
+const DRIFT_PERMILLE: u64 = 10;
+
+/// One fence of the pair's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FenceId {
+    /// The daemon start that had it done.
+    pub by: Incarnation,
+    /// Its operation.
+    pub operation: OperationId,
+}
+
+/// The durable note that the peer was fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fenced {
+    /// Which fence.
+    pub id: FenceId,
+    /// The own kernel start in whose time `at` is.
+    pub boot: BootId,
+    /// When the device's answer was read.
+    pub at: Millis,
+}
+
+/// What a beat tells a peer that was fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FenceNotice {
+    /// Which fence.
+    pub id: FenceId,
+    /// At least so long ago.
+    pub ago_ms: Millis,
+}
+
+/// What the peer says to that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FenceAnswer {
+    /// Of which fence it speaks.
+    pub id: FenceId,
+    /// Its kernel started after that fence.
+    pub booted_since: bool,
+}
+
+impl Fenced {
+    /// At least so long ago, on a host in this kernel start whose clocks have come apart by `lag` so far.
+    #[must_use]
+    pub fn ago(&self, now: Millis, boot: BootId, lag: Millis) -> Millis {
+        // In an earlier kernel start: before this one began, which is where `now` counts from.
+        let at = if self.boot == boot { self.at } else { Millis(0) };
+        now.since(at).since(lag)
+    }
+}
+
+impl Node {
+    pub(super) fn fence_notice(&self, now: Millis) -> Option<FenceNotice> {
+        let fenced = self.record.fenced.as_ref()?;
+        Some(FenceNotice { id: fenced.id, ago_ms: fenced.ago(now, self.record.boot, self.clock_lag) })
+    }
+
+    /// Takes both parts: the notice that this host was fenced, and the fenced peer's answer.
+    pub(super) fn hear_fence(&mut self, now: Millis, beat: &Beat, out: &mut Vec<Action>) {
+        let known = self.fence_answer.filter(|answer| answer.booted_since);
+        self.fence_answer = beat.fence.map(|notice| match known {
+            // Said once, it stays true; the drift that is allowed for would eat it up in time.
+            Some(answer) if answer.id == notice.id => answer,
+            _ => FenceAnswer { id: notice.id, booted_since: is_longer(notice.ago_ms, now) },
+        });
+        let Some(fenced) = self.record.fenced else { return };
+        if planted(Bug::UnfencedAtOnce) {
+            return self.let_back(now, out);
+        }
+        match beat.fence_answer.filter(|answer| answer.id == fenced.id) {
+            Some(FenceAnswer { booted_since: true, .. }) => self.let_back(now, out),
+            Some(FenceAnswer { booted_since: false, .. }) => self.fenced_still_runs(now, out),
+            None => {}
+        }
+    }
+
+    fn let_back(&mut self, now: Millis, out: &mut Vec<Action>) {
+        self.record.fenced = None;
+        self.told.remove(&PageKind::Fence);
+        self.note(now, Rule::Unfenced, "", out);
+        self.persist(self.record.phase.clone(), out);
+        out.push(Action::Unfence);
+    }
+
+    fn fenced_still_runs(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.told.contains(&PageKind::Fence) {
+            return;
+        }
+        self.note(now, Rule::FencedStillRuns, "", out);
+        let peer = self.policy.role.peer();
+        self.page(
+            PageKind::Fence,
+            format!("The {peer} was fenced, and is heard without having booted anew since."),
+            "A power fence did not work; or, with another kind of fence, the host is still to be restarted.",
+            format!("Restart the {peer}; then, if it is not let back by itself: failoverctl fence on {peer} --restarted --reason …"),
+            out,
+        );
+    }
+}
+
+/// Whatever the clocks' rates.
+fn is_longer(ago: Millis, up: Millis) -> bool {
+    up.0.saturating_add(up.0.saturating_mul(DRIFT_PERMILLE) / 1_000) < ago.0
+}

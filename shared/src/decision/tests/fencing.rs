@@ -1,0 +1,94 @@
+//! The fence, told as stories of one host that uses it and of one that was fenced.
+
+use crate::decision::{
+    Action, Beat, BootId, Duty, Event, FenceAnswer, FenceId, FenceNotice, Fenced, Incarnation, Millis, OperationId,
+    PageKind, Policy, Role, Rule, View,
+};
+
+use super::leased::Leased;
+use super::story::{BOOT, Story, policy};
+
+pub(super) fn fencing() -> Leased {
+    let policy = Policy { proof_fence: true, fence_delay_ms: Millis(5_000), ..policy(Role::Slave) };
+    let mut fencing = Leased::boots(policy, None, View::default());
+    fencing.hears(Duty::Active, 1);
+    fencing
+}
+
+pub(super) fn fence(leased: &Leased) -> Option<OperationId> {
+    leased.story.out.iter().rev().find_map(|action| match action {
+        Action::Fence { operation } => Some(*operation),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
+    let mut fencing = fencing();
+    fencing.pass(7_900);
+    assert_eq!(fence(&fencing), None, "the delay keeps both from shooting at once");
+    fencing.pass(300);
+    let operation = fence(&fencing).expect("fenced");
+    fencing.story.tell(Event::FenceDone { operation, result: Err("no route to the device".into()) });
+    assert!(fencing.paged(PageKind::Fence) && !fencing.story.asks_to_start());
+    fencing.pass(31_000);
+    let operation = fence(&fencing).expect("tried again");
+    fencing.story.tell(Event::FenceDone { operation, result: Ok("pdu".into()) });
+    fencing.serve();
+    assert!(fencing.story.asks_to_start());
+    let fenced = fencing.story.node.record().fenced.expect("on record");
+    fencing.starts();
+    fencing.pass(10_000);
+    let answers = |id, booted_since| {
+        let answer = Some(FenceAnswer { id, booted_since });
+        // A kernel start that was never heard proves nothing: it may have begun before the fence.
+        Event::Beat(Beat { boot: BootId(9), fence_answer: answer, ..Story::beat_of(Duty::Passive, 1, 1) })
+    };
+    let beat = fencing.story.node.beat(Millis(fencing.story.now), BOOT, Millis(0), Millis(0));
+    assert_eq!(beat.fence.expect("the peer is told").id, fenced.id);
+    fencing.story.tell(Event::Beat(Beat { boot: BootId(9), ..Story::beat_of(Duty::Passive, 1, 1) }));
+    assert!(!fencing.saw(Rule::FencedStillRuns), "it has not heard of the fence yet");
+    fencing.story.tell(answers(fenced.id, false));
+    assert!(fencing.saw(Rule::FencedStillRuns), "it says so itself");
+    let another = FenceId { by: Incarnation(fenced.id.by.0 - 1), ..fenced.id };
+    fencing.story.tell(answers(another, true));
+    assert!(!fencing.story.out.contains(&Action::Unfence), "of another fence");
+    fencing.story.tell(answers(fenced.id, true));
+    assert!(fencing.story.out.contains(&Action::Unfence));
+    assert_eq!(fencing.story.node.record().fenced, None);
+}
+
+#[test]
+fn a_host_says_that_it_booted_since_a_fence_only_when_the_fence_is_older_than_its_kernel_start() {
+    let mut host = fencing();
+    let id = FenceId { by: Incarnation(99), operation: OperationId(3) };
+    let mut is_told = |ago_ms| {
+        let notice = Some(FenceNotice { id, ago_ms: Millis(ago_ms) });
+        host.story.tell(Event::Beat(Beat { fence: notice, ..Story::beat_of(Duty::Active, 1, 1) }));
+        let now = host.story.now;
+        (now, host.story.node.beat(Millis(now), BOOT, Millis(0), Millis(0)).fence_answer)
+    };
+    let (up, answer) = is_told(0);
+    assert_eq!(answer, Some(FenceAnswer { id, booted_since: false }));
+    assert_eq!(is_told(up).1, Some(FenceAnswer { id, booted_since: false }), "two clocks may go differently");
+    assert_eq!(is_told(up + up / 50).1, Some(FenceAnswer { id, booted_since: true }));
+    assert_eq!(is_told(up).1, Some(FenceAnswer { id, booted_since: true }), "what was true stays true");
+}
+
+#[test]
+fn a_fence_of_an_earlier_kernel_start_is_as_old_as_the_present_one_at_least() {
+    let id = FenceId { by: Incarnation(99), operation: OperationId(3) };
+    let fenced = Fenced { id, boot: BOOT, at: Millis(9_000) };
+    assert_eq!(fenced.ago(Millis(10_000), BOOT, Millis(0)), Millis(1_000));
+    assert_eq!(fenced.ago(Millis(10_000), BOOT, Millis(100)), Millis(900), "by the slower of the clocks");
+    assert_eq!(fenced.ago(Millis(500), BootId(77), Millis(0)), Millis(500));
+}
+
+#[test]
+fn a_fence_that_nobody_reports_has_failed() {
+    let mut fencing = fencing();
+    fencing.pass(8_500);
+    assert!(fence(&fencing).is_some());
+    fencing.pass(31_000);
+    assert!(fencing.saw(Rule::FenceFailed));
+}
