@@ -1,9 +1,13 @@
 //! `failoverctl compat`: what scripts of older systems expect to find. `install` lays it out; the other subcommands are
 //! what the small wrappers there call.
 
+mod cmgr;
 mod install;
 mod killall;
+mod old_status;
 mod pieces;
+mod resource_types;
+mod sgicm;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +16,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use failover_shared::config::load;
+use failover_shared::decision::Role;
 use failover_shared::host;
 use failover_shared::script::kind::failsafe1::{Found, checksum, look_up};
 
+use crate::daemon::Daemon;
 use crate::exit::Exit;
 use crate::out::Out;
 
@@ -39,6 +45,15 @@ enum Command {
         /// As named, named#1#server-node
         path: String,
     },
+    /// The state of the pair in the words of Cluster Manager: clustat
+    #[command(hide = true)]
+    Clustat(Ignored),
+    /// Sentences of FailSafe: cmgr, cluster_mgr
+    #[command(hide = true)]
+    Cmgr {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Print the checksum of the configuration's file as it is now: $CFG_SUM
     #[command(hide = true)]
     Cfgsum,
@@ -48,17 +63,43 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// The state of the pair in the words of FailSafe: haStatus
+    #[command(name = "hastatus", hide = true)]
+    HaStatus(Ignored),
     /// killall as IRIS has it: [-v] [-k SECONDS] [-SIGNAL] NAME…
     #[command(hide = true)]
     Killall {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+    /// sgicm-config-cluster-cmd --add_service: print the service as the configuration has it
+    #[command(hide = true)]
+    Sgicm {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
-pub(crate) async fn run(config: &Path, arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> {
+/// Options of old status commands: which cluster, how much of it. There is one, and it is short.
+#[derive(Debug, clap::Args)]
+struct Ignored {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _words: Vec<String>,
+}
+
+pub(crate) async fn run(
+    config: &Path,
+    run_dir: &Path,
+    role: Option<Role>,
+    arguments: &Arguments,
+    out: &mut Out<'_>,
+) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Install { root } => install::run(root, out),
+        Command::Clustat(_) => old_status::clustat(&Daemon::find(run_dir, role)?, out).await,
+        Command::Cmgr { words } => cmgr::run(cmgr::Place { config, run_dir, role }, words, out).await,
+        Command::HaStatus(_) => old_status::ha_status(&Daemon::find(run_dir, role)?, out).await,
+        Command::Sgicm { words } => sgicm::run(words, out),
         Command::Cfginfo { path } => cfginfo(config, path, out),
         Command::Cfgsum => cfgsum(config, out),
         Command::Exec2 { words } => killall::run_exec2(words).await,

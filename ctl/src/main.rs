@@ -164,7 +164,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         }
         Command::Import(flags) => import::run(flags, out, &mut Out::to(&mut std::io::stderr())),
         Command::Check(flags) => check::run(config, *role, flags, out).await,
-        Command::Compat(flags) => compat::run(config, flags, out).await,
+        Command::Compat(flags) => compat::run(config, &arguments.run_dir, *role, flags, out).await,
         Command::Script(flags) => script::run(config, *role, daemon, flags, out).await,
         Command::ArbiterInit(flags) => arbiter_init::run(config, flags, out),
         Command::Role(flags) => role::run(config, *role, flags, out),

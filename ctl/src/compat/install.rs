@@ -15,7 +15,7 @@ pub(super) fn run(root: &Path, out: &mut Out<'_>) -> anyhow::Result<Exit> {
     let program = std::env::current_exe().context("where this program lies is not known")?;
     let root = fs::canonicalize(root).with_context(|| format!("{} is not usable", root.display()))?;
     for piece in pieces(&program) {
-        let place = inside(&root, piece.path)?;
+        let place = inside(&root, &piece.path)?;
         let made = lay(&place, &piece).with_context(|| format!("{} could not be made", place.display()))?;
         out.line(format!("{} {}", if made { "made " } else { "kept " }, place.display()))?;
     }
@@ -47,7 +47,7 @@ fn lay(place: &Path, piece: &Piece) -> std::io::Result<bool> {
         What::Folder => fs::create_dir(place),
         What::Text(text) => write_new(place, text, 0o644),
         What::Program(text) => write_new(place, text, 0o755),
-        What::Link(target) => symlink(target, place),
+        What::Link(target) => symlink(target.as_ref(), place),
     };
     match made {
         Ok(()) => Ok(true),

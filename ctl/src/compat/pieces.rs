@@ -1,13 +1,16 @@
 //! What is laid out, file by file. A further old system adds its entries here.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use failover_shared::script::kind::cluster_manager;
 
+use super::resource_types::resource_types;
+
 /// Something that scripts expect at a fixed place.
 pub(super) struct Piece {
     /// Where, below the root.
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
     pub(super) what: What,
 }
 
@@ -20,17 +23,18 @@ pub(super) enum What {
     /// A program.
     Program(String),
     /// Another name for a file of the host.
-    Link(&'static str),
+    Link(Cow<'static, str>),
 }
 
 /// Everything, in the order in which it is made. `program` is failoverctl, in full.
 pub(super) fn pieces(program: &Path) -> Vec<Piece> {
     let quoted = format!("'{}'", program.to_string_lossy().replace('\'', r"'\''"));
     let wrapper = |words: &str| What::Program(format!("#!/bin/sh\nexec {quoted} compat {words} \"$@\"\n"));
-    let piece = |path, what| Piece { path, what };
-    vec![
-        piece("/sbin/sh", What::Link("/bin/sh")),
+    let mut pieces = vec![
+        piece("/sbin/sh", link("/bin/sh")),
         piece("/sbin/killall", What::Program(killall(&quoted))),
+        // Where psmisc is not installed: `killall -0 NAME` asks whether a process is there.
+        piece("/usr/bin/killall", wrapper("killall --")),
         piece("/var/ha/actions", What::Folder),
         piece("/var/ha/resources", What::Folder),
         piece("/var/ha/logs", What::Folder),
@@ -43,6 +47,12 @@ pub(super) fn pieces(program: &Path) -> Vec<Piece> {
         piece("/usr/lib/failsafe/bin", What::Folder),
         piece("/usr/lib/failsafe/bin/ha_exec2", wrapper("exec2 --")),
         piece("/usr/lib/failsafe/bin/ha_cilog", What::Program(LOGGER.to_owned())),
+        piece("/usr/lib/failsafe/bin/ha_ifdadmin", action(include_str!("commands/ha_ifdadmin.sh"))),
+        piece("/usr/lib/failsafe/bin/ha_macconfig2", action(include_str!("commands/ha_macconfig2.sh"))),
+        piece("/usr/lib/failsafe/bin/ha_statd2", action(include_str!("commands/ha_statd2.sh"))),
+        piece("/usr/lib/failsafe/bin/haStatus", wrapper("hastatus --")),
+        piece("/usr/lib/failsafe/bin/cmgr", wrapper("cmgr --")),
+        piece("/usr/lib/failsafe/bin/cluster_mgr", link("cmgr")),
         piece("/usr/lib/failsafe/common_scripts", What::Folder),
         piece("/usr/lib/failsafe/common_scripts/scriptlib", What::Text(SCRIPTLIB.to_owned())),
         piece("/usr/lib/failsafe/policies", What::Folder),
@@ -69,16 +79,29 @@ pub(super) fn pieces(program: &Path) -> Vec<Piece> {
             action(include_str!("../../../scripts/examples/failsafe2/monitor")),
         ),
         // Where IRIS FailSafe 2 had the same things.
-        piece("/var/cluster/ha/common_scripts", What::Link("/usr/lib/failsafe/common_scripts")),
-        piece("/var/cluster/ha/policies", What::Link("/usr/lib/failsafe/policies")),
-        piece("/var/cluster/ha/resource_types", What::Link("/usr/lib/failsafe/resource_types")),
-        piece("/var/cluster/ha/log", What::Link("/var/log/failover")),
-        piece("/usr/cluster/bin", What::Link("/usr/lib/failsafe/bin")),
+        piece("/var/cluster/ha/common_scripts", link("/usr/lib/failsafe/common_scripts")),
+        piece("/var/cluster/ha/policies", link("/usr/lib/failsafe/policies")),
+        piece("/var/cluster/ha/resource_types", link("/usr/lib/failsafe/resource_types")),
+        piece("/var/cluster/ha/comm", What::Folder),
+        piece("/var/cluster/ha/log", link("/var/log/failover")),
+        piece("/usr/cluster/bin", link("/usr/lib/failsafe/bin")),
         piece("/usr/lib/clumanager", What::Folder),
         piece("/usr/lib/clumanager/services", What::Folder),
         piece("/usr/lib/clumanager/library.sh", What::Text(cluster_manager::LIBRARY.to_owned())),
         piece("/usr/lib/clumanager/template", What::Text(USER_SCRIPT.to_owned())),
-    ]
+        piece("/usr/sbin/clustat", wrapper("clustat --")),
+        piece("/usr/sbin/sgicm-config-cluster-cmd", wrapper("sgicm --")),
+    ];
+    pieces.extend(resource_types());
+    pieces
+}
+
+pub(super) fn piece(path: impl Into<Cow<'static, str>>, what: What) -> Piece {
+    Piece { path: path.into(), what }
+}
+
+pub(super) fn link(target: impl Into<Cow<'static, str>>) -> What {
+    What::Link(target.into())
 }
 
 fn action(text: &str) -> What {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use super::install;
 use crate::exit::Exit;
@@ -45,6 +46,62 @@ fn everything_that_failover_scripts_expect_is_laid_out() {
     for name in ["LOGGER", "TESTING", "CFG_INFO", "CFG_SEP", "CFG_SUM", "T_SERVER", "T_BACKUP", "HA_DIR"] {
         assert!(vars.lines().any(|line| line.starts_with(&format!("{name}="))), "{name} is not set");
     }
+}
+
+#[test]
+fn every_command_of_the_old_systems_is_there_and_runs_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    installed(folder.path()).unwrap();
+    for command in [
+        "usr/bin/killall",
+        "usr/sbin/clustat",
+        "usr/sbin/sgicm-config-cluster-cmd",
+        "usr/lib/failsafe/bin/cmgr",
+        "usr/lib/failsafe/bin/cluster_mgr",
+        "usr/lib/failsafe/bin/haStatus",
+        "usr/lib/failsafe/bin/ha_cilog",
+        "usr/lib/failsafe/bin/ha_exec2",
+        "usr/lib/failsafe/bin/ha_ifdadmin",
+        "usr/lib/failsafe/bin/ha_macconfig2",
+        "usr/lib/failsafe/bin/ha_statd2",
+    ] {
+        let mode = fs::metadata(folder.path().join(command)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{command}");
+    }
+    let statd = Command::new(folder.path().join("usr/lib/failsafe/bin/ha_statd2")).output().unwrap();
+    let said = String::from_utf8(statd.stderr).unwrap();
+    assert!(!statd.status.success() && said.contains("rpc.statd -P") && said.contains("next: "), "{said}");
+}
+
+#[test]
+fn every_resource_type_of_failsafe_is_a_folder_with_five_scripts_and_its_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    installed(folder.path()).unwrap();
+    let types = folder.path().join("usr/lib/failsafe/resource_types");
+    for name in [
+        "DMF",
+        "INFORMIX_DB",
+        "IP_address",
+        "MAC_address",
+        "NFS",
+        "Netscape_web",
+        "Oracle_DB",
+        "Samba",
+        "TMF",
+        "filesystem",
+        "statd_unlimited",
+        "volume",
+    ] {
+        for script in ["exclusive", "start", "stop", "restart", "monitor", "functions"] {
+            assert!(types.join(name).join(script).is_file(), "{name}/{script}");
+        }
+        let functions = fs::read_to_string(types.join(name).join("functions")).unwrap();
+        for function in ["NEEDS=\"", "runs() ", "begin() ", "end() "] {
+            assert!(functions.lines().any(|line| line.starts_with(function)), "{name} has no {function}");
+        }
+    }
+    // IRIS had the same folder elsewhere, and one for messages between its daemons.
+    assert!(folder.path().join("var/cluster/ha/comm").is_dir());
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 use super::failsafe1::{Block, Entry, block};
@@ -22,6 +23,10 @@ use crate::script::{Operation, StepExit};
 const CALL: &str = include_str!("failsafe2/call.sh");
 /// The scripts that every resource type has. `restart` may be missing where nothing is restarted.
 const REQUIRED: [Action; 4] = [Action::Exclusive, Action::Start, Action::Stop, Action::Monitor];
+/// Where the two files of a call lie.
+const FILES: &str = "/tmp";
+/// What FailSafe wanted to be free for its own such files ("approximately 2-3 MB": overview of IRIS FailSafe 2).
+const FREE_BYTES_LEAST: u64 = 3_000_000;
 
 /// `FailSafe2(name: "web1", resource_type: "/usr/lib/failsafe/resource_types/web")`: a resource and the folder of its
 /// type.
@@ -105,8 +110,27 @@ impl Kind for FailSafe2 {
         }
         let restart = folder.join(word(Action::Restart));
         let scripts = REQUIRED.map(|action| folder.join(word(action))).into_iter();
-        scripts.chain(restart.exists().then_some(restart)).filter_map(|script| not_runnable(&script)).collect()
+        let scripts = scripts.chain(restart.exists().then_some(restart)).filter_map(|script| not_runnable(&script));
+        scripts.chain(no_room(Path::new(FILES), FREE_BYTES_LEAST)).collect()
     }
+}
+
+/// What speaks against making the files of a call in `folder`.
+fn no_room(folder: &Path, least_bytes: u64) -> Option<String> {
+    let shown = folder.display();
+    let free = match statvfs(folder) {
+        Ok(found) => found.blocks_available().saturating_mul(found.fragment_size()),
+        Err(error) => {
+            return Some(format!("{shown}, where action scripts get their files, cannot be looked at: {error}"));
+        }
+    };
+    (free < least_bytes).then(|| {
+        format!(
+            "{shown} has {} kB left, and action scripts, which get their files there, may fail below {} kB: make room",
+            free / 1000,
+            least_bytes / 1000
+        )
+    })
 }
 
 /// `{"name": "value"}`, each value a text of one line.

@@ -149,6 +149,15 @@ async fn an_action_script_that_cannot_be_run_is_a_clear_result_and_told_before()
     assert!(missing(&types).contains("the folder of the resource type"), "{}", missing(&types));
 }
 
+#[test]
+fn a_file_system_without_room_for_the_files_of_a_call_is_told_before() {
+    assert_eq!(no_room(Path::new(FILES), 1), None);
+    let told = no_room(Path::new(FILES), u64::MAX).unwrap();
+    assert!(told.starts_with("/tmp has ") && told.ends_with("make room"), "{told}");
+    let told = no_room(Path::new("/nonexistent"), 1).unwrap();
+    assert!(told.contains("cannot be looked at"), "{told}");
+}
+
 #[tokio::test]
 async fn a_monitor_that_hangs_is_ended_at_its_limit_and_its_files_go_with_it() {
     let types = Types::new();
