@@ -20,6 +20,7 @@ fn pair(test: &str, second: Option<&str>) -> Result<Option<Pair>> {
         let mut entries = format!("FailSafe1(script: \"{SCRIPT}\", testing: true), ");
         if let Some(body) = second {
             write(host, "/var/ha/resources/second", body)?;
+            host.write("/etc/failover/second.options", "600", 0o644)?;
             entries.push_str("FailSafe1(script: \"/var/ha/resources/second\"), ");
         }
         let path = host.on_disk(CONFIG);
@@ -117,11 +118,12 @@ fn a_configuration_that_was_changed_under_the_daemon_is_found_out_by_the_script_
 #[test]
 fn a_stop_by_killall_with_a_script_of_the_same_name_spares_the_script() -> Result<()> {
     let test = "a_stop_by_killall_with_a_script_of_the_same_name_spares_the_script";
-    // Named like what it starts: the kernel knows the script itself by that name, too.
+    // Named like what it starts: the kernel knows the script itself by that name, too. Its options lie on local disks, the
+    // same on both.
     let body = r#"
 cp -n /bin/sleep /run/second
 case $2 in
-take*) setsid -f /run/second 600 </dev/null >/dev/null 2>&1 ;;
+take*) setsid -f /run/second `cat /etc/failover/second.options 2> /dev/null` </dev/null >/dev/null 2>&1 ;;
 give*) /sbin/killall -k1 -TERM second || exit 3 ;;
 esac
 exit 0

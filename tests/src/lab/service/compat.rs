@@ -18,3 +18,36 @@ pub fn install(host: &Host) -> Result<()> {
     host.run(&[ctl.as_str(), "compat", "install", "--root", "/"])?;
     Ok(())
 }
+
+/// A `mount.nfs` that mounts this host's own exports: those in `/run/exports`, as `exportfs -s` prints them.
+pub const MOUNT_OWN_EXPORT: &str =
+    r#"grep -q "^${1#localhost:} " /run/exports && exec mount --bind "${1#localhost:}" "$2""#;
+
+/// Puts a program of some lines of bash on a host that has [`install`]'s layer over `/usr`.
+///
+/// # Errors
+/// When it cannot be written there.
+pub fn stand_in(host: &Host, place: &str, text: &str) -> Result<()> {
+    host.write("/etc/failover/stand-in", &format!("#!/bin/bash\n{text}\n"), 0o755)?;
+    host.run(&["cp", "/etc/failover/stand-in", place]).map(drop)
+}
+
+/// A network `lan1`, 198.18.77.2/24, on which nothing else depends, with the neighbour 198.18.77.1 in the namespace
+/// `next`. He is silent unless he is asked something.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn quiet_network(host: &Host) -> Result<()> {
+    let lines = "ip netns add next && ip link add lan1 type veth peer name lan1 netns next && ip link set lan1 up && \
+                 ip addr add 198.18.77.2/24 broadcast + dev lan1 && ip -n next link set lan1 up && \
+                 ip -n next addr add 198.18.77.1/24 dev lan1";
+    host.run(&["sh", "-c", lines]).map(drop)
+}
+
+/// What a command line says, on both its outputs, and then `exit` and its code: as a person at the host sees it.
+///
+/// # Errors
+/// When no shell can be run there.
+pub fn said(host: &Host, line: &str) -> Result<String> {
+    host.run(&["sh", "-c", &format!("{{ {line}; }} 2>&1; echo exit $?")])
+}
