@@ -193,3 +193,22 @@ fn what_old_scripts_log_reaches_syslog_and_their_own_output() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_user_script_that_is_called_wrongly_fails_and_says_how_it_is_called() -> Result<()> {
+    let test = "a_user_script_that_is_called_wrongly_fails_and_says_how_it_is_called";
+    let Some(pair) = pair(test)? else { return Ok(()) };
+    let call = |arguments: &str| {
+        let line = format!("cd /usr/lib/clumanager; . ./library.sh; . ./template; myapp {arguments}");
+        said(&pair.lab.cfg1, &format!("bash -c '{line}'"))
+    };
+    let usage = "usage: myapp start|stop|status ID";
+    for (arguments, text) in
+        [("start", usage), ("start 7 7", usage), ("restart 7", "restart is none of start, stop, status")]
+    {
+        let told = call(arguments)?;
+        ensure!(told.ends_with(&format!("{text}\nexit 1\n")), "myapp {arguments}: {told}");
+    }
+    ensure!(call("start 7")?.ends_with("exit 0\n"), "a right call fails: {}", call("start 7")?);
+    Ok(())
+}
