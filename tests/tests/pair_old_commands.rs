@@ -74,6 +74,10 @@ fn an_interface_that_hears_nobody_and_gets_no_answer_to_a_broadcast_is_bad() -> 
     let told = ask(5)?;
     ensure!(told == "exit 0\n" && host.run(&["cat", "/run/pings"])?.is_empty(), "{told}");
     drop(speaker);
+    // Without ping nothing can be told, and that is seen at once.
+    let told = said(host, &format!("mv /usr/local/bin/ping /run; rm -f /usr/bin/ping; {BIN}/ha_ifdadmin -t 1 lan1"))?;
+    ensure!(told.starts_with("ping is not installed") && told.ends_with("exit 2\n"), "{told}");
+    host.run(&["mv", "/run/ping", "/usr/local/bin/ping"])?;
     // Without a name it is each interface that is up.
     let told = said(host, &format!("{BIN}/ha_ifdadmin -t 1"))?;
     ensure!(told.contains("lan1: bad") && !told.contains("lo: "), "{told}");

@@ -159,7 +159,8 @@ impl Place<'_> {
 
     /// A command of failoverctl, as if it had been typed.
     async fn obey(self, words: &[String], out: &mut Out<'_>) -> anyhow::Result<Exit> {
-        out.line(format!("failoverctl {}", words.join(" ")))?;
+        let quoted = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+        out.line(format!("failoverctl {}", words.iter().map(quoted).collect::<Vec<_>>().join(" ")))?;
         let flags = [("--run-dir", self.run_dir), ("--config", self.config)];
         let flags = flags.iter().flat_map(|(flag, path)| [flag.into(), path.as_os_str().to_owned()]);
         let role = self.role.map(|role| format!("--role={role}").into());

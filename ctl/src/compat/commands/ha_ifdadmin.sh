@@ -3,7 +3,7 @@
 #
 # By the rule of FailSafe's interface agent: if an interface received no packet for 10 seconds, its broadcast address is
 # asked; if still nothing comes for another 10 seconds, the interface is bad, and with it every address on it. Exit 0: all
-# are good; 1: one is bad; 2: called wrongly. It begins at once and is no daemon: run it as a check.
+# are good; 1: one is bad; 2: called wrongly, or ping is missing. It begins at once and is no daemon: run it as a check.
 #
 # Many hosts do not answer a broadcast, so the interface's gateways are asked with it.
 
@@ -18,6 +18,12 @@ case $seconds in
     exit 2
     ;;
 esac
+
+# Found out at the first run, not on the first quiet evening.
+if ! command -v ping >/dev/null; then
+    echo "ping is not installed, and without it a quiet interface cannot be told from a bad one"
+    exit 2
+fi
 
 received() { cat "/sys/class/net/$1/statistics/rx_packets" 2>/dev/null; }
 
