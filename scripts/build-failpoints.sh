@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-target}
 readonly BINARIES=(failover-master failover-slave)
 
 features=$(printf '%s/failpoints,' "${BINARIES[@]}")
-cargo build --locked --workspace --bins --features "${features%,}" "$@"
+cargo build --locked --workspace --bin failover-master --bin failover-slave --features "${features%,}" "$@"
 mkdir -p "$target/failpoints"
 for name in "${BINARIES[@]}"; do
   # A link would be overwritten by the next build.
