@@ -64,7 +64,7 @@ impl Agent {
         let text = leaf::text(reader, node, path)?;
         let short = text.strip_prefix("ocf:").unwrap_or(&text).replace(':', "/");
         let words: Vec<&str> = short.split('/').collect();
-        let plain = |word: &str| !word.is_empty() && !word.starts_with('.');
+        let plain = |word: &str| !matches!(word, "" | "." | "..");
         let agent = match words.as_slice() {
             ["", folders @ .., provider, name] if plain(provider) && plain(name) => {
                 let root = match folders {

@@ -16,7 +16,7 @@ fn script(start: &str, stop: &str, status: &str) -> String {
 async fn an_init_script_is_started_asked_restarted_and_stopped_each_twice() {
     let folder = Folder::new();
     folder.script("mail", EXAMPLE);
-    let file = [("EXAMPLE_PID_FILE", folder.path("pid").display().to_string())];
+    let file = [("PID_FILE", folder.path("pid").display().to_string())];
     let file: Vec<_> = file.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for (action, said, outcome) in [
         (Action::Exclusive, "exited 3: it does not run", Outcome::Passed),
