@@ -29,7 +29,7 @@ const LINES_SHOWN: usize = 10;
 pub(super) struct Arguments {
     /// The step: its name in the configuration, or its number in `script list`
     name: String,
-    /// What it is asked: takeback, takeover, giveaway, giveback; start, stop, status, restart, exclusive
+    /// What it is asked: takeback, takeover, giveaway, giveback; start, stop, status, restart, exclusive, validate
     #[arg(value_enum)]
     operation: Word,
     /// Run nothing; say what would be run, and what that does not verify
@@ -51,6 +51,7 @@ enum Word {
     Status,
     Restart,
     Exclusive,
+    Validate,
 }
 
 /// What is tried.
@@ -108,6 +109,7 @@ impl<'a> Trial<'a> {
             Word::Status => (start, false, Action::Monitor),
             Word::Restart => (start, false, Action::Restart),
             Word::Exclusive => (start, false, Action::Exclusive),
+            Word::Validate => (start, false, Action::Validate),
         };
         let name = &arguments.name;
         let task = if listed {

@@ -75,13 +75,6 @@ impl Script {
         self.contract().can(action)
     }
 
-    /// The question whether it runs here, where its answer can be certain.
-    #[must_use]
-    pub(crate) fn not_running(&self) -> Option<Task> {
-        let action = if self.can(Action::Exclusive) { Action::Exclusive } else { Action::Monitor };
-        self.contract().tells_not_running().then(|| self.to(action))
-    }
-
     /// Its contract.
     pub(crate) fn contract(&self) -> &dyn Kind {
         self.kind.contract()

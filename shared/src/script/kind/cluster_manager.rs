@@ -137,6 +137,6 @@ const fn word(action: Action) -> &'static str {
     match action {
         Action::Start | Action::Restart => "start",
         Action::Stop => "stop",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::failsafe1::{Block, Entry, block};
 use super::program::not_runnable;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, OnStopFailure, Problem, Read, Reader, leaf};
 use crate::script::{Operation, StepExit};
 
@@ -55,8 +55,8 @@ impl Kind for FailSafe2 {
         format!("{}/{}", self.resource_type.display(), word(action))
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
@@ -98,6 +98,11 @@ impl Kind for FailSafe2 {
         OnStopFailure::AskOperator
     }
 
+    /// HA_NOT_RUNNING.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[0] })
+    }
+
     fn missing(&self, directory: &Path) -> Vec<String> {
         let folder = directory.join(&self.resource_type);
         if !folder.is_dir() {
@@ -134,7 +139,8 @@ const fn word(action: Action) -> &'static str {
     match action {
         Action::Start => "start",
         Action::Stop => "stop",
-        Action::Monitor => "monitor",
+        // Its contract has no such question, and is never asked.
+        Action::Monitor | Action::Validate => "monitor",
         Action::Restart => "restart",
         Action::Exclusive => "exclusive",
     }

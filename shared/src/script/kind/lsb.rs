@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::program::not_runnable;
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Read, Reader, leaf};
 use crate::script::{Operation, StepExit};
 
@@ -42,8 +42,8 @@ impl Kind for Lsb {
         format!("{} {}", self.script.display(), word(action))
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
@@ -65,6 +65,11 @@ impl Kind for Lsb {
             Some(meaning) => Answer { outcome, said: format!("exited {code}: {meaning}") },
             None => Answer { outcome, said: exit.to_string() },
         }
+    }
+
+    /// Not 1 and 2: it died without having been stopped, and what it had started may go on.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[3] })
     }
 
     fn missing(&self, _directory: &Path) -> Vec<String> {
@@ -95,7 +100,7 @@ const fn word(action: Action) -> &'static str {
         Action::Start => "start",
         Action::Stop => "stop",
         Action::Restart => "restart",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }
 

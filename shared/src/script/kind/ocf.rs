@@ -20,8 +20,8 @@ use serde::Serialize;
 use super::failsafe2::attributes;
 use super::program::not_runnable;
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
-use crate::config::{Fields, Node, Problem, Read, Reader, leaf, nearest};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
+use crate::config::{Fields, Node, Problem, Read, Reader, Severity, leaf, nearest};
 use crate::script::{Operation, StepExit};
 
 /// Calls the agent and looks at what a start or a stop has come to.
@@ -32,6 +32,8 @@ const ROOT: &str = "/usr/lib/ocf";
 const NOTES: &str = "/run/resource-agents";
 /// What tells an agent that it is no probe: any interval but 0, in milliseconds.
 const INTERVAL_MS: &str = "10000";
+/// A person waits for it. Debian's agents ask for 5 s to 30 s.
+const VALIDATE_LIMIT: Duration = Duration::from_secs(20);
 /// The levels of monitoring that agents know are 0, 10 and 20.
 const CHECK_LEVEL_MAX: u32 = 100;
 
@@ -196,13 +198,34 @@ impl Kind for Ocf {
             _ => Outcome::Failed,
         };
         match meaning(*code).or(verified::meaning(*code)) {
+            // It is asked by hand, and its last line is told beside this.
+            Some(meaning) if action == Action::Validate => {
+                let meaning = meaning.trim_end_matches(": see the script log");
+                Answer { outcome, said: format!("exited {code}: {meaning}") }
+            }
             Some(meaning) => Answer { outcome, said: format!("exited {code}: {meaning}") },
             None => Answer { outcome, said: exit.to_string() },
         }
     }
 
+    /// An agent need not have `validate-all`. Wrong parameters are wrong on every host; all else may be right on this one
+    /// when the store is mounted.
+    fn weight(&self, exit: &StepExit) -> Option<Severity> {
+        match exit {
+            StepExit::Code(0 | 3) => None,
+            StepExit::Code(6) => Some(Severity::Error),
+            _ => Some(Severity::Warning),
+        }
+    }
+
     fn limit(&self, action: Action) -> Option<Duration> {
         self.advised.get(&action).copied()
+    }
+
+    /// OCF_NOT_RUNNING of a monitor that is no probe: to a probe agents say 7 also where they cannot look, because what
+    /// they would look with is not here.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Monitor, exits: &[7] })
     }
 
     fn missing(&self, _directory: &Path) -> Vec<String> {
@@ -248,6 +271,7 @@ fn advised(told: &MetaData) -> BTreeMap<Action, Duration> {
         (Action::Restart, sum(&["stop", "monitor", "start", "monitor"])),
         (Action::Monitor, sum(&["monitor"])),
         (Action::Exclusive, sum(&["monitor"])),
+        (Action::Validate, Some(sum(&["validate-all"]).unwrap_or(VALIDATE_LIMIT).min(VALIDATE_LIMIT))),
     ]
     .into_iter()
     .filter_map(|(action, limit)| Some((action, limit?)))
@@ -260,6 +284,7 @@ const fn word(action: Action) -> &'static str {
         Action::Stop => "stop",
         Action::Monitor | Action::Exclusive => "monitor",
         Action::Restart => "restart",
+        Action::Validate => "validate-all",
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, Problem, Read, Reader, leaf};
 use crate::script::environment::PATH;
 use crate::script::{Operation, StepExit};
@@ -60,8 +60,8 @@ impl Kind for Systemd {
         format!("systemctl {} {}", word(action), self.unit)
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
@@ -84,6 +84,8 @@ impl Kind for Systemd {
             (Action::Exclusive, 5) => (Outcome::Running, Some("the unit is starting or stopping")),
             (Action::Monitor, 6) => (Outcome::Failed, Some(LEFT)),
             (Action::Exclusive, 6) => (Outcome::Running, Some(LEFT)),
+            (Action::Monitor, 7) => (Outcome::Failed, Some(UNKNOWN)),
+            (Action::Exclusive, 7) => (Outcome::Passed, Some(UNKNOWN)),
             (_, 0) => (Outcome::Passed, None),
             (_, code) => (Outcome::Failed, meaning(*code).or(verified::meaning(*code))),
         };
@@ -91,6 +93,12 @@ impl Kind for Systemd {
             Some(meaning) => Answer { outcome, said: format!("exited {code}: {meaning}") },
             None => Answer { outcome, said: exit.to_string() },
         }
+    }
+
+    /// Inactive or failed, with nothing left in its control group. A unit that systemd does not know is inactive to it,
+    /// too, which says nothing.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[1, 3] })
     }
 
     fn missing(&self, _directory: &Path) -> Vec<String> {
@@ -119,6 +127,7 @@ impl Systemd {
     }
 }
 
+const UNKNOWN: &str = "systemd knows no unit of this name";
 const LEFT: &str = "the unit is not active, and processes are left in its control group";
 
 /// A unit's name, in full.
@@ -140,7 +149,7 @@ const fn word(action: Action) -> &'static str {
         Action::Start => "start",
         Action::Stop => "stop",
         Action::Restart => "restart",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }
 

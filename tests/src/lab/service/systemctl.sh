@@ -1,6 +1,7 @@
 #!/bin/sh
 # A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in):
 #   UNIT.state   its ActiveState             UNIT.start, UNIT.stop   what is run for it, if they are there
+#   UNIT.load    its LoadState
 #   UNIT.group   its control group           UNIT.stays              the state that it keeps, whatever is done
 #   UNIT.exit    how start, stop and restart end, with nothing done    calls   each of those calls, one a line
 units=${STAND_IN_UNITS:-/run/stand-in}
@@ -21,9 +22,12 @@ action=$1
 for unit in "$@"; do :; done
 case $action in
 show)
-    file=state
-    [ "$3" = ActiveState ] || file=group
-    [ "$3" != Result ] || file=result
+    case $3 in
+    ActiveState) file=state ;;
+    LoadState) file=load ;;
+    Result) file=result ;;
+    *) file=group ;;
+    esac
     echo "$3=$(cat "$units/$unit.$file" 2>/dev/null)"
     exit
     ;;

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use super::super::AnyKind;
 use super::super::harness::Folder;
 use super::*;
+use crate::decision::Presence;
 
 /// Our own example, as an agent of the provider `example`.
 const EXAMPLE: &str = include_str!("../../../../../scripts/examples/ocf.sh");
@@ -116,6 +117,33 @@ async fn each_exit_of_an_agent_is_told_with_its_meaning() {
 }
 
 #[tokio::test]
+async fn a_stop_rests_on_an_agents_monitor_only_where_that_says_not_running() {
+    for (code, said, before) in [
+        (7, "", "nothing runs"),
+        (0, "resource web1 exited 0: OCF_SUCCESS", "runs"),
+        (8, "resource web1 exited 8: OCF_RUNNING_PROMOTED", "runs"),
+        (9, "resource web1 does not run: cannot tell: exited 9", "runs"),
+        (1, "resource web1 does not run: cannot tell: exited 1", "cannot tell"),
+        // Not installed here: it cannot have been started since the boot, but behind a stop that is no answer.
+        (5, "resource web1 does not run: cannot tell: exited 5: OCF_ERR_INSTALLED", "nothing runs"),
+        (127, "resource web1 does not run: cannot tell: exited 127", "cannot tell"),
+    ] {
+        let (missing, presence) = agent(META_DATA, &format!("exit {code}")).stopped(WEB, "web1", &[]).await;
+        assert!(missing.starts_with(said) && missing.is_empty() == said.is_empty(), "{code}: {missing}");
+        let found = match presence {
+            Presence::NothingRuns => "nothing runs",
+            Presence::Runs(_) => "runs",
+            Presence::CannotTell(_) => "cannot tell",
+        };
+        assert_eq!(found, before, "{code}");
+    }
+    // What an agent says to a probe because it lacks what it would look with is no evidence of a stop.
+    let lost = agent(META_DATA, "[ $OCF_RESKEY_CRM_meta_interval = 0 ] && exit 7; exit 5");
+    let (missing, presence) = lost.stopped(WEB, "web1", &[]).await;
+    assert!(missing.contains("OCF_ERR_INSTALLED") && presence == Presence::NothingRuns, "{missing}, {presence:?}");
+}
+
+#[tokio::test]
 async fn a_start_counts_if_the_monitor_says_so_and_a_stop_if_it_does_not() {
     let by = |monitor: i32| agent(META_DATA, &format!("case $1 in monitor) exit {monitor};; esac"));
     for (monitor, start, stop) in [
@@ -160,6 +188,7 @@ fn the_time_that_an_agent_asks_for_is_the_default_limit_of_each_call() {
         (Action::Monitor, 10),
         (Action::Restart, 70),
         (Action::Exclusive, 10),
+        (Action::Validate, 20),
     ];
     assert_eq!(seconds(WEB), advised);
     let written = seconds(&WEB.replace("})", "}, timeout: Timeout(start: \"9s\"))"));

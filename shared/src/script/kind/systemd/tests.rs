@@ -4,6 +4,7 @@ use std::fs;
 
 use super::super::harness::Folder;
 use super::*;
+use crate::decision::Presence;
 use crate::script::cgroup;
 
 /// A stand-in for systemctl: a unit's state is in the file `UNIT.state`, its control group in `UNIT.group`; what is
@@ -100,6 +101,27 @@ async fn a_start_counts_if_the_unit_is_active_and_a_stop_if_it_is_not() {
         asked(&folder, Action::Start).await.0.split(',').next(),
         Some("exited 5: systemd does not know the unit")
     );
+}
+
+#[tokio::test]
+async fn a_stop_rests_on_a_units_state_only_where_that_is_inactive_or_failed() {
+    for (state, load, said, nothing_runs) in [
+        ("inactive", "loaded", "", true),
+        ("failed", "loaded", "", true),
+        ("active", "loaded", "resource mail exited 0: the unit is active", false),
+        ("deactivating", "loaded", "resource mail exited 5: the unit is starting or stopping", false),
+        ("", "", "resource mail does not run: cannot tell: exited 4", false),
+        // A name that is wrong is inactive, too.
+        ("inactive", "not-found", "resource mail does not run: cannot tell: exited 7: systemd knows no unit", true),
+    ] {
+        let (folder, variables) = folder();
+        write(&folder, "state", state);
+        write(&folder, "load", load);
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (missing, presence) = folder.stopped(MAIL, "mail", &variables).await;
+        assert!(missing.starts_with(said) && missing.is_empty() == said.is_empty(), "{state}, {load}: {missing}");
+        assert_eq!(presence == Presence::NothingRuns, nothing_runs, "{state}, {load}: {presence:?}");
+    }
 }
 
 #[tokio::test]
