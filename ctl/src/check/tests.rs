@@ -147,6 +147,31 @@ fn an_enabled_unit_is_found_by_its_name_or_by_its_program() {
 }
 
 #[test]
+fn an_enabled_unit_of_a_user_is_found_in_that_users_home() {
+    let root = tempfile::tempdir().unwrap();
+    let file = config(root.path(), "Ack, Operator", "");
+    let text = std::fs::read_to_string(&file).unwrap().replace(
+        r#"startup_scripts: ["systemctl start dovecot.service"],"#,
+        r#"resources: [Systemd(unit: "imap-sync", manager: User)],"#,
+    );
+    std::fs::write(&file, text.replace(r#"shutdown_scripts: ["/etc/init.d/postoffice stop"],"#, "")).unwrap();
+    let own = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap();
+    let home = root.path().join(own.dir.strip_prefix("/").unwrap());
+    let found = || autostart::find(root.path(), &config::load(&file).unwrap().config);
+    assert_eq!(found(), []);
+    for (place, remedy) in [
+        (home.join(".config"), "systemctl --user disable imap-sync.service"),
+        (root.path().join("etc"), "systemctl --global disable imap-sync.service"),
+    ] {
+        let wants = place.join("systemd/user/default.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        std::fs::write(wants.join("imap-sync.service"), "").unwrap();
+        assert_eq!(found().iter().map(|starter| starter.remedy.as_str()).collect::<Vec<_>>(), [remedy]);
+        std::fs::remove_dir_all(&place).unwrap();
+    }
+}
+
+#[test]
 fn a_start_link_of_init_is_found_and_a_kill_link_is_not() {
     let root = tempfile::tempdir().unwrap();
     for (level, link) in

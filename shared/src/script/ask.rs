@@ -36,10 +36,11 @@ pub struct Asked {
 /// ended: asked again and again, it would add up.
 pub async fn ask(task: &Task, environment: &Environment, directory: &Path, cancel: &mut Cancel) -> Asked {
     let end = match prepare(task, environment, directory, None).await {
-        Ok(Prepared { arguments, variables }) => {
+        Ok(Prepared { arguments, variables, secrets }) => {
             let invocation = Invocation {
                 arguments: &arguments,
                 variables: &variables,
+                secrets: &secrets,
                 directory,
                 limit: task.limit(),
                 kill_after: KILL_AFTER,

@@ -22,6 +22,7 @@ mod output;
 mod patience;
 mod policy;
 mod prepare;
+mod redact;
 pub(crate) mod step;
 mod task;
 mod user;

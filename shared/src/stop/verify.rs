@@ -198,6 +198,7 @@ async fn command(asked: &Step, service: &Service, context: &StopContext) -> Stat
     let invocation = Invocation {
         arguments: &arguments,
         variables: &context.environment.variables(),
+        secrets: &[],
         directory: &service.directory,
         limit: asked.timeout,
         kill_after: COMMAND_KILL_AFTER,

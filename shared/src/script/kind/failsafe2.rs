@@ -16,6 +16,7 @@ use super::failsafe1::{Block, Entry, block};
 use super::program::not_runnable;
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, OnStopFailure, Problem, Read, Reader, leaf};
+use crate::script::user::RunAs;
 use crate::script::{Operation, StepExit};
 
 /// Makes the two files, calls the script, and ends with the status that it wrote.
@@ -103,7 +104,7 @@ impl Kind for FailSafe2 {
         Some(SaysStopped { asked: Action::Exclusive, exits: &[0] })
     }
 
-    fn missing(&self, directory: &Path) -> Vec<String> {
+    fn missing(&self, directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let folder = directory.join(&self.resource_type);
         if !folder.is_dir() {
             return vec![format!("the folder of the resource type {} is not there", folder.display())];

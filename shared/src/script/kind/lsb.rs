@@ -16,6 +16,7 @@ use super::program::not_runnable;
 use super::verified;
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Read, Reader, leaf};
+use crate::script::user::RunAs;
 use crate::script::{Operation, StepExit};
 
 /// Calls the script and looks at what a start or a stop has come to.
@@ -72,7 +73,7 @@ impl Kind for Lsb {
         Some(SaysStopped { asked: Action::Exclusive, exits: &[3] })
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    fn missing(&self, _directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let shown = self.script.display();
         match not_runnable(&self.script) {
             Some(missing) => vec![missing],

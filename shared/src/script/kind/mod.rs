@@ -38,6 +38,7 @@ use serde::Serialize;
 use super::class::Class;
 use super::environment::{Environment, Operation};
 use super::exit::StepExit;
+use super::user::RunAs;
 use crate::config::{Fields, OnStopFailure, Read, Reader, Severity};
 
 /// What a script is asked to do. Which word of its contract that is, its kind knows.
@@ -184,8 +185,8 @@ pub(crate) trait Kind {
     }
 
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
-    /// time, by readiness: looks at files, runs nothing.
-    fn missing(&self, directory: &Path) -> Vec<String>;
+    /// time, by readiness: looks at files, runs nothing. `user`: as whom it runs, if not as the daemon's user.
+    fn missing(&self, directory: &Path, user: Option<&RunAs>) -> Vec<String>;
 }
 
 macro_rules! kinds {

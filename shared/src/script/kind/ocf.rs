@@ -6,6 +6,7 @@
 //! before anything is started is a probe: a monitor with interval 0.
 
 mod meta_data;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,8 @@ use super::program::not_runnable;
 use super::verified;
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, Problem, Read, Reader, Severity, leaf, nearest};
-use crate::script::{Operation, StepExit};
+use crate::script::user::RunAs;
+use crate::script::{Operation, StepExit, prepare};
 
 /// Calls the agent and looks at what a start or a stop has come to.
 const CALL: &str = include_str!("ocf/call.sh");
@@ -43,6 +45,8 @@ pub struct Ocf {
     agent: Agent,
     /// `OCF_RESKEY_*`: names and values.
     parameters: Vec<(String, String)>,
+    /// The same, with the files that hold their values.
+    secret_parameters: Vec<(String, PathBuf)>,
     /// `OCF_CHECK_LEVEL`: how closely a monitor looks.
     check_level: u32,
     /// Required parameters that are not written. Empty where the agent did not tell.
@@ -140,12 +144,18 @@ impl Kind for Ocf {
         });
         let parameters = fields.or(reader, "parameters", "{}", |reader, node, path| {
             let parameters = attributes(reader, node, path)?;
-            known(reader, node, &parameters, &told)?;
+            known(reader, node, parameters.iter().map(|(name, _)| name), &told)?;
             Some(parameters)
         });
         let check_level = fields.or(reader, "check_level", "0", leaf::number(0, CHECK_LEVEL_MAX));
-        let (agent, parameters) = (agent?, parameters?);
-        let written = |name: &String| parameters.iter().any(|(written, _)| written == name);
+        let secret_parameters = fields.or(reader, "secret_parameters", "{}", |reader, node, path| {
+            let files = secret::files(reader, node, path, parameters.as_deref().unwrap_or_default())?;
+            known(reader, node, files.iter().map(|(name, _)| name), &told)?;
+            Some(files)
+        });
+        let (agent, parameters, secret_parameters) = (agent?, parameters?, secret_parameters?);
+        let names = || parameters.iter().map(|(name, _)| name).chain(secret_parameters.iter().map(|(name, _)| name));
+        let written = |wanted: &String| names().any(|name| name == wanted);
         let required = told.parameters.iter().filter(|(_, required)| **required).map(|(name, _)| name);
         let lacking: Vec<String> = required.filter(|name| !written(name)).cloned().collect();
         if !lacking.is_empty() {
@@ -153,7 +163,8 @@ impl Kind for Ocf {
             let problem = Problem::at(fields.place("parameters"), message);
             reader.warn(problem.help(format!("write `parameters: {{\"{}\": \"…\"}}`", lacking.join("\": \"…\", \""))));
         }
-        Some(Ocf { agent, parameters, check_level: check_level?, lacking, advised: advised(&told) })
+        let advised = advised(&told);
+        Some(Ocf { agent, parameters, secret_parameters, check_level: check_level?, lacking, advised })
     }
 
     fn name(&self) -> String {
@@ -184,6 +195,8 @@ impl Kind for Ocf {
         program.variables.extend(of_call.map(|(name, value)| (name.to_owned(), value)));
         let parameters = self.parameters.iter();
         program.variables.extend(parameters.map(|(name, value)| (format!("OCF_RESKEY_{name}"), value.clone())));
+        let secrets = self.secret_parameters.iter();
+        program.secret_files.extend(secrets.map(|(name, path)| (format!("OCF_RESKEY_{name}"), path.clone())));
         Ok(program)
     }
 
@@ -228,20 +241,26 @@ impl Kind for Ocf {
         Some(SaysStopped { asked: Action::Monitor, exits: &[7] })
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    fn missing(&self, _directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let mut missing: Vec<String> = not_runnable(&self.agent.path).into_iter().collect();
         if !self.lacking.is_empty() {
             let (name, lacking) = (&self.agent.name, self.lacking.join(", "));
             missing.push(format!("the agent {name} requires more parameters in failover.ron: {lacking}"));
         }
+        missing.extend(self.secret_parameters.iter().filter_map(|(_, path)| prepare::secret(path).err()));
         missing
     }
 }
 
 /// Whether the agent knows these parameters. One that it does not know is told and passed on all the same: Pacemaker does
 /// so, and an agent may know more than it tells.
-fn known(reader: &mut Reader<'_>, node: &Node, parameters: &[(String, String)], told: &MetaData) -> Read<()> {
-    for (name, _) in parameters {
+fn known<'a>(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    parameters: impl Iterator<Item = &'a String>,
+    told: &MetaData,
+) -> Read<()> {
+    for name in parameters {
         let problem = |message: String| Problem::at(node.span.clone(), message);
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let problem = problem(format!("{name:?} cannot be the name of a variable, OCF_RESKEY_{name}"));

@@ -1,5 +1,6 @@
 #!/bin/sh
-# A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in):
+# A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in), and for --user in its folder
+# user-UID:
 #   UNIT.state   its ActiveState             UNIT.start, UNIT.stop   what is run for it, if they are there
 #   UNIT.load    its LoadState
 #   UNIT.group   its control group           UNIT.stays              the state that it keeps, whatever is done
@@ -18,6 +19,14 @@ act() {
     [ ! -x "$units/$unit.$1" ] || "$units/$unit.$1"
 }
 
+if [ "$1" = --user ]; then
+    units=$units/user-$(id -u)
+    shift
+    if [ ! -d "${XDG_RUNTIME_DIR:-}" ]; then
+        echo "Failed to connect to bus: No medium found" >&2
+        exit 1
+    fi
+fi
 action=$1
 for unit in "$@"; do :; done
 case $action in

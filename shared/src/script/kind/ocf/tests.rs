@@ -312,3 +312,62 @@ async fn debians_agents_tell_their_meta_data_and_dummy_runs() {
         assert_eq!(asked.answer.outcome, outcome, "{action:?}: {}: {}", asked.answer.said, asked.tail);
     }
 }
+
+/// An agent with a secret parameter in a file of this mode, and the agent's answer to a monitor.
+async fn secret(mode: u32, body: &str) -> (Folder, crate::script::Asked) {
+    let folder = agent(META_DATA, body);
+    fs::write(folder.path("web.pass"), "hunter2 \u{e9}\n").unwrap();
+    fs::set_permissions(folder.path("web.pass"), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let asked = folder.asked(SECRET, Action::Monitor).await;
+    (folder, asked)
+}
+
+const SECRET: &str = r#"Ocf(name: "web1", agent: "HERE/resource.d/example/web", parameters: {"state": "HERE/state"},
+    secret_parameters: {"config_file": "web.pass"})"#;
+
+#[tokio::test]
+async fn a_secret_parameter_comes_from_its_file_and_is_in_no_output_and_no_argument() {
+    let body = r#"[ "$OCF_RESKEY_config_file" = "hunter2 é" ] || exit 1
+        grep -aq hunter2 /proc/$$/cmdline && exit 2
+        echo "the value is $OCF_RESKEY_config_file"; printf 'in two pieces: hunt'; sleep 0.1; printf 'er2 é'"#;
+    let (folder, asked) = secret(0o600, body).await;
+    assert!(asked.answer.passed(), "{}: {}", asked.answer.said, asked.tail);
+    assert_eq!(asked.tail, "the value is [secret]\nin two pieces: [secret]");
+    let loaded = folder.loaded(SECRET);
+    let shown = format!("{:?} {:?} {:?}", loaded.config, loaded.resolved(), asked);
+    assert!(!shown.contains("hunter2") && shown.contains("web.pass"), "{shown}");
+    assert_eq!(folder.missing(SECRET), "");
+}
+
+#[tokio::test]
+async fn a_secret_that_others_can_read_is_refused_with_what_to_do_at_the_call_and_before() {
+    let (folder, asked) = secret(0o640, "touch ran").await;
+    let said = "web.pass can be read by others (mode 0640): run `chmod 600 ";
+    assert!(asked.answer.said.contains(said), "{}", asked.answer.said);
+    assert!(folder.missing(SECRET).contains(said) && !folder.path("ran").exists(), "{}", folder.missing(SECRET));
+    fs::remove_file(folder.path("web.pass")).unwrap();
+    assert!(folder.missing(SECRET).contains("web.pass cannot be read"), "{}", folder.missing(SECRET));
+    fs::write(folder.path("web.pass"), "a\0b").unwrap();
+    fs::set_permissions(folder.path("web.pass"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(folder.asked(SECRET, Action::Start).await.answer.said.contains("holds a NUL byte"));
+}
+
+#[test]
+fn secret_parameters_are_parameters_and_a_secret_in_the_configuration_is_refused() {
+    let folder = agent(META_DATA, "");
+    // What the agent requires may come from a file.
+    let entry = WEB.replace("parameters: {\"state\"", "secret_parameters: {\"state\"");
+    assert_eq!(warnings(&folder, &entry), "");
+    let unknown = warnings(&folder, &SECRET.replace("config_file", "confg_file"));
+    assert!(unknown.contains("did you mean `config_file`?"), "{unknown}");
+    for (from, to, said) in [
+        ("{\"config_file\": \"web.pass\"}", "{\"state\": \"web.pass\"}", "the parameter \"state\" stands here twice"),
+        ("{\"config_file\": \"web.pass\"}", "\"web.pass\"", "a map in braces"),
+        ("config_file", "config-file", "cannot be the name of a variable"),
+        ("\"state\": \"HERE/state\"", "\"password\": \"hunter2\"", "of an `Ocf`, in `secret_parameters`"),
+    ] {
+        let text = format!("Pair(service: (resources: [{}]))", SECRET.replace(from, to));
+        let problems = crate::config::parse(&text, Path::new("x.ron"), Path::new("/")).unwrap_err().to_string();
+        assert!(problems.contains(said) && !problems.contains("hunter2"), "{said:?} is not in {problems}");
+    }
+}

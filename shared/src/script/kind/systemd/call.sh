@@ -1,6 +1,19 @@
 # shellcheck shell=sh
-# $0: the unit. $1: start, stop, restart or status.
+# $0: the unit. $1: start, stop, restart or status. $2: --user, if it is one of this user's own systemd.
 unit=$0
+of_user=${2:-}
+if [ -n "$of_user" ]; then
+    # Where a login would have set it to, and where systemctl looks for the user's systemd.
+    export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
+    if [ ! -d "$XDG_RUNTIME_DIR" ]; then
+        echo "failover: the systemd of $(id -un) does not run: no $XDG_RUNTIME_DIR (loginctl enable-linger $(id -un))" >&2
+        exit 4
+    fi
+fi
+
+systemctl() {
+    command systemctl ${of_user:+--user} "$@"
+}
 
 property() {
     LC_ALL=C systemctl show --property "$1" -- "$unit" | sed -n "s/^$1=//p"
