@@ -19,7 +19,7 @@ readonly PACKAGES=(
 )
 readonly POLICY=/usr/sbin/policy-rc.d
 
-section() { printf '\n== %s\n' "$*"; }
+section() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
 missing_packages() {
   local package

@@ -10,6 +10,7 @@ mod exit;
 #[cfg(test)]
 mod fake;
 mod fence;
+mod hand_over;
 mod history;
 mod import;
 mod init;
@@ -70,6 +71,8 @@ enum Command {
     Takeover(moving::Arguments),
     /// Move the service back to the master, and watch
     Takeback(moving::Arguments),
+    /// Before this host goes down: the other one gets the service, if it runs here
+    HandOver(hand_over::Arguments),
     /// Give up the move that is under way, if the other host has not acknowledged it yet
     Abort,
     /// Start the service here although the other host was not heard since the boot
@@ -147,6 +150,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
         Command::Status(flags) => status::run(daemon, flags, out).await,
         Command::Takeover(flags) => moving::run(&daemon?, Role::Slave, flags, out).await,
         Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
+        Command::HandOver(flags) => hand_over::run(&daemon?, flags, out).await,
         Command::StartAlone(order) => order::start_alone(&daemon?, order, out).await,
         Command::ConfirmStopped(order) => order::confirm_stopped(&daemon?, order, out).await,
         Command::Abort => order::abort(&daemon?, out).await,

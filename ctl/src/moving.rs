@@ -47,6 +47,13 @@ pub(crate) struct Arguments {
     wait: Duration,
 }
 
+impl Arguments {
+    /// A real move, without any override.
+    pub(crate) fn plain(reason: String, wait: Duration) -> Arguments {
+        Arguments { reason, dry_run: false, despite_config_difference: false, despite_old_copy: false, wait }
+    }
+}
+
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     parsed.ok_or_else(|| "write a span of time: 500ms, 90s, 2m".to_string())

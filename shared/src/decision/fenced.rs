@@ -43,7 +43,7 @@ pub struct Fenced {
     pub id: FenceId,
     /// The own kernel start in whose time `at` is.
     pub boot: BootId,
-    /// When the device's answer was read.
+    /// When the device's answer was read; while there is none, when it is given up.
     pub at: Millis,
 }
 
@@ -79,6 +79,11 @@ impl Node {
     pub(super) fn fence_notice(&self, now: Millis) -> Option<FenceNotice> {
         let fenced = self.record.fenced.as_ref()?;
         Some(FenceNotice { id: fenced.id, ago_ms: fenced.ago(now, self.record.boot, self.clock_lag) })
+    }
+
+    pub(super) fn fenced_until(&mut self, at: Millis, operation: OperationId) {
+        let id = FenceId { by: self.incarnation, operation };
+        self.record.fenced = Some(Fenced { id, boot: self.record.boot, at });
     }
 
     /// Takes both parts: the notice that this host was fenced, and the fenced peer's answer.

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, PageKind};
 use super::contend::Holder;
-use super::fenced::{FenceId, Fenced};
 use super::node::Node;
 use super::peer::Duty;
 use super::policy::Policy;
@@ -35,6 +34,12 @@ impl Node {
         let operation = self.operation();
         self.fencing.under_way = Some((operation, now));
         self.note(now, Rule::FenceBegan, "", out);
+        if self.record.fenced.is_some() {
+            // The peer may have booted since the earlier fence, and is cut off again all the same, at the latest when this
+            // one's limit ends, whether that is ever told or not.
+            self.fenced_until(now.after(self.policy.fence_limit_ms), operation);
+            self.persist(self.record.phase.clone(), out);
+        }
         out.push(Action::Fence { operation });
     }
 
@@ -90,8 +95,7 @@ impl Node {
         };
         // One that waited here while this daemon stood still is history: the peer may have booted and serve again.
         let is_fresh = now.since(began) < self.policy.fence_limit_ms;
-        let id = FenceId { by: self.incarnation, operation };
-        self.record.fenced = Some(Fenced { id, boot: self.record.boot, at: now });
+        self.fenced_until(now, operation);
         let attempt: Option<Attempt> = match &self.state {
             State::Requesting { attempt, .. }
             | State::Proving { attempt, .. }

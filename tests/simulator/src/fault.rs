@@ -9,6 +9,8 @@ pub enum Fault {
     ServiceHangs,
     /// The daemon dies; the service runs on.
     DaemonCrashes,
+    /// The daemon is told to end, does when nothing runs out behind it, and is started again some time later.
+    DaemonTold,
     /// The daemon gets no processor time for a while.
     DaemonFreezes,
     /// The whole machine stands still for a while, its clocks too.
@@ -91,6 +93,7 @@ impl Fault {
         Fault::ServiceDies,
         Fault::ServiceHangs,
         Fault::DaemonCrashes,
+        Fault::DaemonTold,
         Fault::DaemonFreezes,
         Fault::MachineStands,
         Fault::PowerCut,
@@ -133,6 +136,7 @@ impl Fault {
     /// Those on which "never two" depends: tried in ordered pairs.
     pub const GRAVE: &[Fault] = &[
         Fault::DaemonCrashes,
+        Fault::DaemonTold,
         Fault::DaemonFreezes,
         Fault::MachineStands,
         Fault::PowerCut,

@@ -77,6 +77,8 @@ pub struct Daemon {
     pub spins: u32,
     /// How much the core was told that the slower clock is behind.
     pub lag_told: Millis,
+    /// It was told to end.
+    pub is_told_to_end: bool,
     /// The peer's daemon start whose nonce this one echoes.
     pub echoes: Option<Incarnation>,
 }

@@ -67,6 +67,8 @@ sights! {
     BlockResolved = "a blocked take-over that a proof resolved", Always;
     RollBackAsked = "a failed commanded start that asked the peer back", Always;
     RolledBack = "a roll-back that started", Always;
+    DaemonEnded = "a daemon that was told to end, and did", Always;
+    DaemonEndedHolding = "a daemon that ended with its lease held without a limit", Always;
     StartResumed = "a start list gone on with after a crash", Always;
     StopResumed = "a stop list gone on with after a crash", Always;
     StopHere = "a stop by the second way", Always;

@@ -28,6 +28,8 @@ pub enum Story {
     LinkCut,
     /// The active host's daemon is started anew.
     DaemonDies,
+    /// The active host's daemon is told to end, and started again.
+    DaemonEnds,
     /// A commanded start fails, and the service goes back.
     StartFails,
 }
@@ -42,6 +44,7 @@ impl Story {
         Story::HostDies,
         Story::LinkCut,
         Story::DaemonDies,
+        Story::DaemonEnds,
         Story::StartFails,
     ];
 
@@ -60,6 +63,7 @@ impl Story {
             Story::HostDies => world.plan(AT_MS, Item::StrikeThis(Fault::PowerCut, 0)),
             Story::LinkCut => world.plan(AT_MS, Item::StrikeThis(Fault::LinkCut, 0)),
             Story::DaemonDies => world.plan(AT_MS, Item::StrikeThis(Fault::DaemonCrashes, 0)),
+            Story::DaemonEnds => world.plan(AT_MS, Item::StrikeThis(Fault::DaemonTold, 0)),
             Story::StartFails => {
                 world.plan(AT_MS - 1, Item::StrikeThis(Fault::StartGoesWrong, 1));
                 world.plan(AT_MS, Item::MoveHere(1));

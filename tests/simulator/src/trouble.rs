@@ -73,6 +73,7 @@ impl World {
                 service.hangs = service.running.is_some();
             }
             Fault::DaemonCrashes => self.daemon_crashes(host),
+            Fault::DaemonTold => self.daemon_is_told(host),
             Fault::DaemonFreezes => {
                 if self.hosts[host].daemon.is_some() && !self.hosts[host].frozen {
                     self.hosts[host].frozen = true;
@@ -324,6 +325,28 @@ impl World {
         if kills_script {
             self.hosts[index].service.run = None;
         }
+        self.torn_now(index);
+        let most = if self.random.percent(80) { 4_000 } else { 25_000 };
+        self.after(20, most, Item::DaemonStarts(index));
+    }
+
+    fn daemon_is_told(&mut self, index: usize) {
+        if let Some(daemon) = &mut self.hosts[index].daemon {
+            daemon.is_told_to_end = true;
+            self.give(index, Event::Ending);
+        }
+    }
+
+    /// After a turn: a daemon that was told to end does, if its core lets it. The service runs on.
+    pub fn daemon_ends(&mut self, index: usize) {
+        let Some(daemon) = self.hosts[index].daemon.as_ref().filter(|daemon| daemon.is_told_to_end) else { return };
+        if !daemon.node.may_end() {
+            return;
+        }
+        let holds = daemon.node.lease().is_some_and(|(_, _, hold)| hold);
+        self.judge.saw(if holds { Sight::DaemonEndedHolding } else { Sight::DaemonEnded });
+        self.tell(|| format!("{} daemon ends", role(index)));
+        self.hosts[index].daemon_dies(&mut self.random);
         self.torn_now(index);
         let most = if self.random.percent(80) { 4_000 } else { 25_000 };
         self.after(20, most, Item::DaemonStarts(index));

@@ -314,6 +314,7 @@ impl World {
             turn_at: u64::MAX,
             spins: 0,
             lag_told: lag,
+            is_told_to_end: false,
             echoes: None,
         });
         if let Some(arbiter) = &mut self.arbiter {
@@ -389,6 +390,7 @@ impl World {
             self.judge.saw(Sight::Tilted);
         }
         self.rest(index);
+        self.daemon_ends(index);
     }
 
     /// The loop sleeps until the core's next deadline. Two that are due at once take two turns, but not for ever.

@@ -2,7 +2,7 @@
 
 use crate::decision::{
     Action, Beat, BootId, Duty, Event, FenceAnswer, FenceId, FenceNotice, Fenced, Incarnation, Millis, OperationId,
-    PageKind, Policy, Role, Rule, View,
+    PageKind, Policy, Record, Role, Rule, View,
 };
 
 use super::leased::Leased;
@@ -91,4 +91,26 @@ fn a_fence_that_nobody_reports_has_failed() {
     assert!(fence(&fencing).is_some());
     fencing.pass(31_000);
     assert!(fencing.saw(Rule::FenceFailed));
+}
+
+#[test]
+fn an_answer_to_an_earlier_fence_lets_nobody_back_while_the_peer_is_fenced_again() {
+    let policy = fencing().story.node.policy().clone();
+    let id = FenceId { by: Incarnation(3), operation: OperationId(3) };
+    let record =
+        Record { fenced: Some(Fenced { id, boot: BOOT, at: Millis(1) }), ..fencing().story.node.record().clone() };
+    let mut fencing = Leased::boots(policy, Some(record), View::default());
+    fencing.hears(Duty::Active, 3);
+    fencing.pass(8_500);
+    let second = fence(&fencing).expect("fenced again");
+    let answer = Some(FenceAnswer { id, booted_since: true });
+    fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
+    assert!(!fencing.story.out.contains(&Action::Unfence), "it left before the second fence");
+    fencing.story.tell(Event::FenceDone { operation: second, result: Err("no answer".into()) });
+    fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
+    assert!(!fencing.story.out.contains(&Action::Unfence), "one that seems to have failed may have worked");
+    let id = fencing.story.node.record().fenced.expect("still on record").id;
+    let answer = Some(FenceAnswer { id, booted_since: true });
+    fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
+    assert!(fencing.story.out.contains(&Action::Unfence));
 }
