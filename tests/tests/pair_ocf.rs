@@ -22,7 +22,12 @@ const RESOURCES: &str = r#"
         "binfile": "/run/any", "cmdline_options": "86400",
     }),
     Ocf(name: "dummy", agent: "heartbeat/Dummy", class: UserApplication),
+    Ocf(name: "letter", agent: "heartbeat/MailTo", class: UserApplication, parameters: {
+        "email": "ops@example.org", "subject": "the mail pair:",
+    }),
 "#;
+/// In place of mail(1): keeps the subject and to whom.
+const MAIL: &str = "#!/bin/sh\necho \"$*\" >>/run/letters\ncat >/dev/null\n";
 const CHECKS: &str = r#"
     Resource(name: "store-runs", resource: "store", every: "2s"),
     Resource(name: "address-runs", resource: "address", every: "2s"),
@@ -44,6 +49,10 @@ fn pair(test: &str) -> Result<Option<Pair>> {
         // As on any host; the agent looks for bind mounts there.
         host.run(&["ln", "-sf", "/proc/self/mounts", "/etc/mtab"])?;
         host.run(&["cp", "/bin/sleep", "/run/any"])?;
+        // The machine's own folder is left alone.
+        host.run(&["mount", "-t", "tmpfs", "tmpfs", "/usr/local/sbin"])?;
+        host.write("/etc/failover/mail", MAIL, 0o755)?;
+        host.run(&["install", "/etc/failover/mail", "/usr/local/sbin/mail"])?;
     }
     pair.use_resources(RESOURCES, "", CHECKS)?;
     Ok(Some(pair))
@@ -57,6 +66,17 @@ fn here(host: &Host) -> Result<[bool; 5]> {
     let mounted = host.run(&["mountpoint", "-q", "/mail"]).is_ok();
     let noted = host.run(&["sh", "-c", "ls /run/resource-agents/Dummy-dummy.state"]).is_ok();
     Ok([addresses.contains(ADDRESS), runs("dovecot"), runs("any"), mounted, noted])
+}
+
+/// What the agent that writes letters has sent from a host: a word for each.
+fn letters(host: &Host) -> Result<Vec<&'static str>> {
+    let sent = host.run(&["sh", "-c", "cat /run/letters 2>/dev/null; true"])?;
+    ensure!(
+        sent.lines().all(|line| line.starts_with("-s the mail pair:") && line.ends_with("ops@example.org")),
+        "{sent}"
+    );
+    let word = |line: &str| if line.contains("Takeover in progress") { "start" } else { "stop" };
+    Ok(sent.lines().map(word).collect())
 }
 
 #[test]
@@ -76,6 +96,7 @@ fn debians_agents_for_store_address_and_mail_move_over_and_back() -> Result<()> 
     pair.order(Role::Master, &["takeback"])?;
     pair.wait_active(Role::Master)?;
     assert_eq!((here(cfg1)?, here(cfg2)?), ([true; 5], [false; 5]), "{}", pair.story());
+    assert_eq!((letters(cfg1)?, letters(cfg2)?), (vec!["start", "stop", "start"], vec!["start", "stop"]));
     let history = pair.history(Role::Slave)?;
     ensure!(history.contains("OCF_SUCCESS"), "the journal does not tell what the exits mean: {history}");
     Ok(())
