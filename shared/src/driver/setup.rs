@@ -210,9 +210,14 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     disk.note(entries::entry(
         "daemon",
         &format!("the {role}'s daemon started in state {:?}", node.state().name()),
-        &[("version", serde_json::json!(env!("CARGO_PKG_VERSION"))), ("restarts", serde_json::json!(restarts))],
+        &[
+            ("version", serde_json::json!(env!("CARGO_PKG_VERSION"))),
+            ("restarts", serde_json::json!(restarts)),
+            // On a busy host, ordinary priority is where a silence that was none comes from.
+            ("beats", serde_json::json!(heartbeat.privileges())),
+        ],
     ));
-    tracing::info!(%role, state = ?node.state().name(), %address, "the daemon runs");
+    tracing::info!(%role, beats = heartbeat.privileges(), state = ?node.state().name(), %address, "the daemon runs");
     let mut driver = Driver::new(super::turn::Parts {
         settings,
         loaded,

@@ -9,9 +9,10 @@ use failover_shared::decision::{
 use super::balancer::Wish;
 use super::disk::Written;
 use super::host::role;
+use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
-use super::world::{Item, World};
+use super::world::World;
 
 /// Between two orders to a balancer that does not do as it was told.
 const BALANCE_AGAIN_MS: u64 = 1_000;

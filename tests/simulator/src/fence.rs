@@ -3,9 +3,10 @@
 use failover_shared::decision::{Event, Incarnation, OperationId};
 
 use super::host::role;
+use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
-use super::world::{Item, World};
+use super::world::World;
 
 /// How the device behaves next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use failover_shared::decision::{Bug, StopMeans, StopOutcome, planted};
 use failover_shared::decision::{Epoch, Event, GuardedLease, HeldLease, LeaseTimes, Millis, OperationId, StartOutcome};
 
 use super::host::role;
+use super::item::Item;
 use super::seen::Sight;
-use super::world::{Item, World};
+use super::world::World;
 
 /// What guards a host. All of it ends with the power.
 #[derive(Clone, Debug)]

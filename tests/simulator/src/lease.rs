@@ -5,9 +5,10 @@ use failover_shared::decision::{
 };
 
 use super::arbiter::Kind;
+use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
-use super::world::{Item, World};
+use super::world::World;
 
 /// A question under way.
 #[derive(Clone, Debug)]

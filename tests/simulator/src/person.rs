@@ -4,9 +4,10 @@ use failover_shared::decision::{Command, Event, Millis, Phase, Rule, State, Stat
 
 use super::fault::Fault;
 use super::host::role;
+use super::item::Item;
 use super::judge::Law;
 use super::seen::Sight;
-use super::world::{Item, World};
+use super::world::World;
 
 impl World {
     fn types(&mut self, host: usize, command: Command) {

@@ -2,10 +2,12 @@
 
 use failover_shared::decision::{Beat, Bug, Duty, Event, Incarnation, Millis, Symptom, Verdict, planted};
 
+use super::daemon::BEAT_EVERY_MS;
 use super::host::role;
+use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
-use super::world::{BEAT_EVERY_MS, Item, World};
+use super::world::World;
 
 const PROBE_EVERY_MS: u64 = 400;
 

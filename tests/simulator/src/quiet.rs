@@ -3,10 +3,11 @@
 
 use failover_shared::decision::StateName;
 
+use super::item::Item;
 use super::judge::Law;
 use super::options::Options;
 use super::schedule::{self, Outcome};
-use super::world::{Item, World};
+use super::world::World;
 
 /// How long two hosts may take from power to service: the core's settling and a start list.
 const BOOTS_WITHIN_MS: u64 = 10_000;

@@ -2,10 +2,11 @@
 
 use failover_shared::decision::{Node, StateName};
 
+use super::item::Item;
 use super::judge::{Breach, Law};
 use super::options::Options;
 use super::seen::{Seen, Sight};
-use super::world::{Item, World};
+use super::world::World;
 
 /// A healed pair serves again within this time, the person's turns included: the longest wait of the core is the minute
 /// for which a stopped host waits.

@@ -5,9 +5,10 @@ use failover_shared::decision::{
 };
 
 use super::host::role;
+use super::item::Item;
 use super::seen::Sight;
 use super::service::{Mood, Run, STEPS};
-use super::world::{Item, World};
+use super::world::World;
 
 impl World {
     /// Runs a list. An earlier one, also an orphan of a crashed daemon, is ended first.

@@ -7,9 +7,10 @@ use std::fmt;
 
 use super::corpus;
 use super::fault::Fault;
+use super::item::Item;
 use super::options::{Options, Setup};
 use super::schedule::{self, Outcome};
-use super::world::{Item, World};
+use super::world::World;
 
 /// A pair's usual days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

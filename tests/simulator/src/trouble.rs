@@ -5,10 +5,11 @@ use failover_shared::decision::{Epoch, Event};
 use super::fault::Fault;
 use super::fence::Device;
 use super::host::role;
+use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
 use super::service::Mood;
-use super::world::{Item, World};
+use super::world::World;
 
 impl World {
     /// The network behaves as drawn, and the first fault is due.

@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::sethostname;
 
 #[derive(Parser)]
@@ -47,6 +48,9 @@ struct Place {
     /// The host's control group (v2), if the machine has them.
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    /// The host's clocks begin now (time_namespaces(7)).
+    #[arg(long)]
+    own_clock: bool,
 }
 
 fn main() -> ExitCode {
@@ -78,7 +82,13 @@ fn keep(place: &Place) -> Result<()> {
     if place.cgroup.is_some() {
         spaces |= CloneFlags::CLONE_NEWCGROUP;
     }
+    if place.own_clock {
+        spaces |= CloneFlags::from_bits_retain(nix::libc::CLONE_NEWTIME);
+    }
     unshare(spaces).context("make the namespaces")?;
+    if place.own_clock {
+        begin_clocks()?;
+    }
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("first").arg("--name").arg(&place.name).arg("--folder").arg(&place.folder);
     command.arg("--store").arg(&place.store);
@@ -91,6 +101,14 @@ fn keep(place: &Place) -> Result<()> {
     out.flush()?;
     first.wait()?;
     Ok(())
+}
+
+/// For the first process, which is not there yet: nobody can be moved between clocks later.
+fn begin_clocks() -> Result<()> {
+    let since = |clock| anyhow::Ok(clock_gettime(clock)?.tv_sec());
+    let (monotonic, boottime) = (since(ClockId::CLOCK_MONOTONIC)?, since(ClockId::CLOCK_BOOTTIME)?);
+    let offsets = format!("monotonic -{monotonic} 0\nboottime -{boottime} 0\n");
+    std::fs::write("/proc/self/timens_offsets", offsets).context("set the clocks")
 }
 
 /// Builds the file tree, says "ready", and reaps until standard input ends.

@@ -43,6 +43,8 @@ struct Power {
     /// Held only: its end is what ends the host, however this program ends.
     _leash: Option<ChildStdin>,
     first: Pid,
+    /// Its clocks began with this boot.
+    has_own_clock: bool,
 }
 
 impl Host {
@@ -124,6 +126,19 @@ impl Host {
     /// When it is powered already, or namespaces, mounts or the network fail.
     pub fn boot(&self) -> Result<()> {
         self.boot_alone()?;
+        self.join_networks()
+    }
+
+    /// [`Host::boot`], and the host's clocks begin with it, as those of a machine do; otherwise a host has the machine's.
+    ///
+    /// # Errors
+    /// As with [`Host::boot`], or when the kernel has no time namespaces.
+    pub fn boot_with_its_own_clock(&self) -> Result<()> {
+        self.begin(true)?;
+        self.join_networks()
+    }
+
+    fn join_networks(&self) -> Result<()> {
         self.network(&["link", "set", "lo", "up"])?;
         if self.switch.is_some() {
             for cable in self.cables() {
@@ -135,6 +150,10 @@ impl Host {
 
     /// [`Host::boot`] without a network.
     pub(super) fn boot_alone(&self) -> Result<()> {
+        self.begin(false)
+    }
+
+    fn begin(&self, has_own_clock: bool) -> Result<()> {
         let mut power = self.power.lock().unwrap_or_else(PoisonError::into_inner);
         ensure!(power.is_none(), "{} is powered already", self.name);
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/uuid").context("draw a boot id")?;
@@ -143,6 +162,9 @@ impl Host {
         let mut command = Command::new(program("lab-host")?);
         command.arg("keeper").arg("--name").arg(&self.name).arg("--folder").arg(&self.folder);
         command.arg("--store").arg(self.ground.store());
+        if has_own_clock {
+            command.arg("--own-clock");
+        }
         if let Some(group) = self.cgroup() {
             fs::create_dir_all(&group)?;
             command.arg("--cgroup").arg(group);
@@ -154,7 +176,7 @@ impl Host {
         match read_greeting(BufReader::new(out)) {
             Ok(first) => {
                 self.watched.store(first.as_raw(), Ordering::Relaxed);
-                *power = Some(Power { keeper, _leash: leash, first });
+                *power = Some(Power { keeper, _leash: leash, first, has_own_clock });
                 Ok(())
             }
             Err(error) => {
@@ -224,6 +246,9 @@ impl Host {
         command.args(["--mount", "--uts", "--ipc", "--net", "--pid"]);
         if self.ground.cgroup.is_some() {
             command.arg("--cgroup");
+        }
+        if self.power.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|power| power.has_own_clock) {
+            command.arg("--time");
         }
         command.args(["--", "/bin/sh", "-c", ENTER, "sh"]).args(argv);
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

@@ -36,6 +36,8 @@ pub enum Proofs {
     AckOperatorTimeout,
     /// `[Ack, Lease, Operator]`; the arbiter is written in `more`.
     AckLeaseOperator,
+    /// `[Ack, Fence, Operator]`; the devices are written in `more`.
+    AckFenceOperator,
 }
 
 /// How the pair is set up. The default is a shop's usual one with short times.
@@ -95,6 +97,7 @@ impl Setup {
             Proofs::AckOperator => "Ack, Operator",
             Proofs::AckOperatorTimeout => "Ack, Operator, Timeout(two_actives_possible: true)",
             Proofs::AckLeaseOperator => "Ack, Lease, Operator",
+            Proofs::AckFenceOperator => "Ack, Fence, Operator",
         };
         let rcmd = if self.rcmd {
             let arguments: Vec<String> = ssh::ARGUMENTS.iter().map(|word| format!("{word:?}")).collect();

@@ -93,7 +93,7 @@ fn every_rule_is_reached_somewhere_and_has_a_sentence() {
     for story in rare() {
         reached.extend(story.rules);
     }
-    reached.extend(super::lease::rules());
+    reached.extend(super::contend::rules());
     reached.extend(super::giveback::rules());
     reached.extend(super::maintenance::rules());
     let unused: Vec<&Rule> = Rule::ALL.iter().filter(|rule| !reached.contains(rule)).collect();

@@ -4,6 +4,7 @@ extern crate std;
 
 mod boot;
 mod commands;
+mod contend;
 mod demand;
 mod doubt;
 mod driver;

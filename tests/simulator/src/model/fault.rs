@@ -5,6 +5,8 @@
 pub enum Fault {
     /// A daemon dies; its service runs on. What it had written and not synced is lost.
     DaemonDies,
+    /// A daemon is told to end, and does once its core lets it; its service runs on.
+    DaemonTold,
     /// A host loses its power, and what was not synced. A write to the arbiter that was under way may arrive later.
     PowerFails,
     /// A daemon gets no processor time for a while.
@@ -39,8 +41,9 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::DaemonDies,
+        Fault::DaemonTold,
         Fault::PowerFails,
         Fault::DaemonFreezes,
         Fault::GuardianFails,

@@ -16,6 +16,8 @@ pub struct Host {
     pub node: Option<Node>,
     /// The daemon stands still since then.
     pub frozen: Option<Millis>,
+    /// The daemon was told to end.
+    pub told: bool,
     /// It has power.
     pub powered: bool,
     /// Kernel starts so far.
@@ -103,6 +105,7 @@ impl Host {
             clock: Millis(100_000),
             node: None,
             frozen: None,
+            told: false,
             powered: false,
             boots: 0,
             starts: 0,
@@ -176,6 +179,7 @@ impl Host {
     pub fn daemon_dies(&mut self) {
         self.node = None;
         self.frozen = None;
+        self.told = false;
         self.writes.clear();
         self.list = None;
         self.gives_up();

@@ -116,6 +116,7 @@ impl Pair {
         let writes = question.filter(|question| question.request != ArbiterRequest::Observe);
         match fault {
             Fault::DaemonDies => host.node.is_some(),
+            Fault::DaemonTold => host.listens() && !host.told,
             Fault::PowerFails => host.powered,
             Fault::DaemonFreezes => host.listens() && host.writes.is_empty(),
             Fault::GuardianFails => self.is_quiet() && !host.unguarded && host.lease_age().is_some(),
@@ -182,6 +183,10 @@ impl Pair {
     fn strikes(&mut self, fault: Fault, place: usize) {
         match fault {
             Fault::DaemonDies => self.host(place).daemon_dies(),
+            Fault::DaemonTold => {
+                self.host(place).told = true;
+                self.turns(place, vec![Event::Ending]);
+            }
             Fault::PowerFails => self.host(place).power_fails(),
             Fault::DaemonFreezes => {
                 let host = self.host(place);

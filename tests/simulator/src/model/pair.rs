@@ -84,7 +84,7 @@ impl Pair {
     /// Faults that have been used up.
     pub fn counts_faults(&mut self, bounds: &Bounds, more: u8) {
         self.faults += more;
-        let crash = |fault: &Fault| matches!(fault, Fault::DaemonDies | Fault::PowerFails);
+        let crash = |fault: &Fault| matches!(fault, Fault::DaemonDies | Fault::DaemonTold | Fault::PowerFails);
         self.may_crash = self.faults < bounds.faults && bounds.may.iter().any(crash);
     }
 

@@ -49,10 +49,17 @@ impl Pair {
             due = self.performs(index, out);
             let late = deadline.is_some_and(|at| at <= now);
             if due.is_empty() && !late {
-                return;
+                return self.ends_if_told(index);
             }
         }
         self.spins = true;
+    }
+
+    /// The orderly end of a daemon that was told to.
+    fn ends_if_told(&mut self, index: usize) {
+        if self.hosts[index].told && self.node(index).is_some_and(Node::may_end) {
+            self.host(index).daemon_dies();
+        }
     }
 
     /// Performs actions in order. What ends at once on the own host is reported in the next turn.
