@@ -29,3 +29,5 @@ mod pair_replay;
 mod pair_scripts;
 mod pair_service;
 mod pair_silence;
+mod systemd_user;
+mod templates;
