@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
 use failover_tests::lab::{Host, not_run};
-use failover_tests::pair::{Pair, Setup};
+use failover_tests::pair::{Pair, Setup, own_service};
 use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "10.77.0.30";
@@ -124,5 +124,44 @@ fn an_agents_resource_that_runs_before_the_start_is_found_by_its_probe() -> Resu
     pair.start(Role::Slave)?;
     let status = pair.wait_state(Role::Slave, StateName::ExclusivityError)?;
     ensure!(status.way_out.contains("address exited 0: OCF_SUCCESS"), "{}", status.way_out);
+    Ok(())
+}
+
+/// An agent that tells everybody what it should keep to itself.
+const TALKER: &str = r#"#!/bin/sh
+[ "$1" = meta-data ] || echo "$1 with the word $OCF_RESKEY_word"
+case $1 in
+meta-data) echo '<resource-agent name="talker"><parameters><parameter name="word"/></parameters></resource-agent>' ;;
+start) touch /run/talker ;;
+stop) rm -f /run/talker ;;
+monitor) [ -e /run/talker ] || exit 7 ;;
+esac
+"#;
+const WORD: &str = "open-sesame-4711";
+
+#[test]
+fn a_secret_of_an_agent_is_in_no_journal_log_or_status_of_the_pair() -> Result<()> {
+    let test = "a_secret_of_an_agent_is_in_no_journal_log_or_status_of_the_pair";
+    let Some(mut pair) = Pair::install(test, &Setup::default())? else { return Ok(()) };
+    for host in pair.lab.pair() {
+        host.write("/etc/failover/own/talker", TALKER, 0o755)?;
+        host.write("/etc/failover/talker.pass", &format!("{WORD}\n"), 0o600)?;
+    }
+    let talker = r#"Ocf(name: "talker", agent: "/etc/failover/own/talker", secret_parameters: {"word": "talker.pass"}, timeout: "9s"),"#;
+    let check = r#"Resource(name: "talker-runs", resource: "talker", every: "2s"),"#;
+    pair.use_resources(&format!("{talker}{}", own_service()), "", check)?;
+    pair.come_up()?;
+    // Its monitor fails, and what it says is the reason of the move.
+    pair.lab.cfg1.run(&["rm", "/run/talker"])?;
+    pair.wait_active(Role::Slave)?;
+    for role in [Role::Master, Role::Slave] {
+        let host = pair.host(role);
+        let kept = host.run(&["sh", "-c", "cat /var/log/failover/* /var/lib/failover/* | tr -cd '[:print:]\\n'"])?;
+        ensure!(kept.contains("start with the word [secret]"), "the agent did not talk: {}", pair.story());
+        let told = [pair.history(role)?, pair.ctl(role, &["status"])?.stdout, pair.log(role), kept];
+        ensure!(!told.iter().any(|text| text.contains(WORD)), "the word is out: {told:?}");
+        let arguments = host.run(&["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])?;
+        ensure!(!arguments.contains(WORD), "the word is an argument: {arguments}");
+    }
     Ok(())
 }
