@@ -114,6 +114,28 @@ fn a_daemon_killed_with_its_guardian_comes_back_and_goes_on_with_its_lease() -> 
 }
 
 #[test]
+fn a_host_that_goes_down_hands_the_service_over_first() -> Result<()> {
+    let Some(mut pair) = begin("a_host_that_goes_down_hands_the_service_over_first")? else { return Ok(()) };
+    let watch = Watch::begin(&pair.lab)?;
+    let idle = pair.order(Role::Slave, &["hand-over"])?;
+    ensure!(idle.contains("nothing to hand over"), "{idle}");
+    // What systemd does when the host is shut down: the hand-over's unit ends first, then the daemon's.
+    let moved = pair.order(Role::Master, &["hand-over"])?;
+    ensure!(moved.contains("done: the service runs on cfg2"), "{moved}");
+    pair.guardian(Role::Master)?.signal(Signal::SIGTERM)?;
+    wait_until("the guardian's end", LIMIT, || Ok(!pair.guardian(Role::Master)?.is_running()?))?;
+    pair.lab.cfg1.power_cut()?;
+    pair.wait_readable()?;
+    let status = pair.status(Role::Slave)?;
+    ensure!(status.state == StateName::Active, "{:?}", status.state);
+    // Nobody is left to take it: it says so, and changes nothing.
+    let alone = pair.ctl(Role::Slave, &["hand-over"])?;
+    ensure!(!alone.status.success(), "{alone}");
+    ensure!(pair.status(Role::Slave)?.state == StateName::Active, "stopped for nobody");
+    never_two(watch)
+}
+
+#[test]
 fn a_daemon_that_is_ended_leaves_the_service_running_and_its_lease_without_an_end() -> Result<()> {
     let test = "a_daemon_that_is_ended_leaves_the_service_running_and_its_lease_without_an_end";
     let Some(mut pair) = begin(test)? else { return Ok(()) };

@@ -67,7 +67,8 @@ impl World {
             Action::Balance(balance) => self.balance(index, incarnation, balance),
             Action::AskWitness => self.witness(index, incarnation),
             Action::Page(page) => self.judge.paged(page.kind),
-            Action::Reply { .. } | Action::Note(_) => {}
+            Action::Note(note) => self.judge.seen.decided_by(note.rule),
+            Action::Reply { .. } => {}
         }
     }
 

@@ -1,6 +1,10 @@
 //! What happened in the schedules. A property that forbids proves nothing about what never comes up, so a corpus that
 //! missed something that must come up fails.
 
+use std::collections::BTreeSet;
+
+use failover_shared::decision::Rule;
+
 /// Makes the list of sights, each with its words and, for those that every corpus must reach, by which setup.
 macro_rules! sights {
     ($($name:ident = $words:literal, $required:ident;)*) => {
@@ -123,33 +127,43 @@ sights! {
     PageOther = "page: another kind", Counted;
 }
 
-/// How often each was reached.
+/// How often each was reached, and the rules by which the cores decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen([u32; Sight::ALL.len()]);
+pub struct Seen {
+    counts: [u32; Sight::ALL.len()],
+    rules: BTreeSet<Rule>,
+}
 
 impl Default for Seen {
     fn default() -> Seen {
-        Seen([0; Sight::ALL.len()])
+        Seen { counts: [0; Sight::ALL.len()], rules: BTreeSet::new() }
     }
 }
 
 impl Seen {
     /// Once more.
     pub fn saw(&mut self, sight: Sight) {
-        self.0[sight as usize] = self.0[sight as usize].saturating_add(1);
+        let count = &mut self.counts[sight as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// A core decided by this rule.
+    pub fn decided_by(&mut self, rule: Rule) {
+        self.rules.insert(rule);
     }
 
     /// How often.
     #[must_use]
     pub fn count(&self, sight: Sight) -> u32 {
-        self.0[sight as usize]
+        self.counts[sight as usize]
     }
 
     /// What another schedule reached comes on top.
     pub fn add(&mut self, other: &Seen) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
             *mine = mine.saturating_add(theirs);
         }
+        self.rules.extend(&other.rules);
     }
 
     /// What must be reached and was not.
@@ -157,5 +171,11 @@ impl Seen {
     pub fn missing(&self) -> Vec<Sight> {
         let needed = |sight: &Sight| sight.words().1 == Needed::Always && self.count(*sight) == 0;
         Sight::ALL.iter().copied().filter(needed).collect()
+    }
+
+    /// Rules by which no core decided.
+    #[must_use]
+    pub fn unused_rules(&self) -> Vec<Rule> {
+        Rule::ALL.iter().copied().filter(|rule| !self.rules.contains(rule)).collect()
     }
 }

@@ -1,8 +1,5 @@
 //! The lease as the one who contends for it sees it, told as stories of one host.
 
-use alloc::vec;
-use alloc::vec::Vec;
-
 use crate::decision::{
     Action, ArbiterFailure, ArbiterRequest, Claim, Command, Duty, Epoch, Event, GuardedLease, LeaseProof, Millis,
     PageKind, Policy, Proof, Role, Rule, Slot, StateName, Terms, View,
@@ -290,38 +287,4 @@ fn a_host_in_doubt_of_itself_neither_fences_nor_claims() {
     leased.story.tell(Event::References { answering: 1, of: 2, link_up: true });
     leased.pass(5_000);
     assert!(leased.story.asks_to_start());
-}
-
-/// Ways to every rule of lease and fence, for the test that wants each rule reached.
-pub(super) fn rules() -> Vec<Rule> {
-    let mut rules = Vec::new();
-    let mut waits = standing_by();
-    let long = Terms { lease_ms: Millis(100_000), ..STANDARD.terms(1) };
-    waits.write(Role::Master, Epoch(1), MASTER_BOOT, false, false, long);
-    waits.pass(80_000);
-    waits.lost = true;
-    waits.pass(4_000);
-    waits.lost = false;
-    waits.pass(60_000);
-    waits.starts();
-    rules.extend(waits.story.rules);
-    rules.extend(vec![
-        // Each of these is asserted by a test of its own above.
-        Rule::LeaseRenewing,
-        Rule::Deposed,
-        Rule::DaemonEnds,
-        Rule::LeaseMissing,
-        Rule::LeaseReleased,
-        Rule::LeaseNotRenewed,
-        Rule::ClaimLost,
-        Rule::ClaimWaits,
-        Rule::NotGuarded,
-        Rule::GuardianEnded,
-        Rule::FenceBegan,
-        Rule::ProofFence,
-        Rule::FenceFailed,
-        Rule::FencedStillRuns,
-        Rule::Unfenced,
-    ]);
-    rules
 }

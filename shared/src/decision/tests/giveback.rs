@@ -106,14 +106,3 @@ fn a_move_can_be_given_up_until_it_is_acknowledged() {
     assert!(forward.command(abort()).expect_err("acknowledged").contains("goes forward"));
     assert!(standby(policy(Role::Master)).command(abort()).is_err());
 }
-
-/// The rules that only these stories reach.
-pub(super) fn rules() -> Vec<Rule> {
-    let mut story = preparing();
-    story.answered(Answer::Prepared);
-    story.command(Command::Abort { by: String::from("ann") }).expect("not acknowledged yet");
-    let mut asked = active(policy(Role::Slave));
-    let prepare = Demand { prepare: true, ..asked.demand(commanded(), 2) };
-    asked.tell(Event::DemandReceived(prepare));
-    story.rules.into_iter().chain(asked.rules).collect()
-}

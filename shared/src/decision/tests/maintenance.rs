@@ -139,13 +139,6 @@ fn a_wall_clock_that_was_set_back_prolongs_by_no_more_than_one_reminder_a_reboot
     assert_eq!(order(&again).map(|order| order.left_ms), Some(Millis(HOUR_MS)), "and never longer than before");
 }
 
-/// For the list of rules that some story reaches.
-pub(super) fn rules() -> Vec<Rule> {
-    let mut story = in_maintenance(1_000);
-    story.pass(1_000);
-    story.rules
-}
-
 #[test]
 fn why_names_who_ordered_it() {
     let mut story = in_maintenance(HOUR_MS);

@@ -1,4 +1,4 @@
-//! The core's tests: stories of one host, and random schedules of two.
+//! The core's tests: the table of transitions, and stories of one host. Schedules of two are the simulator's.
 
 extern crate std;
 
@@ -7,25 +7,16 @@ mod commands;
 mod contend;
 mod demand;
 mod doubt;
-mod driver;
 mod ending;
 mod explain;
-mod faults;
 mod fencing;
 mod giveback;
-mod host;
-mod judge;
 mod lease;
 mod leased;
 mod maintenance;
-mod network;
-mod pair;
-mod person;
 mod place;
 #[cfg(feature = "planted")]
 pub(super) mod planting;
 mod proofs;
-mod random;
 mod story;
 mod table;
-mod world;

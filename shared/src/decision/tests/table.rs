@@ -301,11 +301,6 @@ fn every_declared_successor_is_reached_and_none_besides() {
     assert!(unreached.is_empty() && undeclared.is_empty(), "not reached {unreached:?}, not declared {undeclared:?}");
 }
 
-/// The rules that the table's stories name.
-pub(super) fn rules() -> BTreeSet<Rule> {
-    arrows().into_iter().flat_map(|(_, _, story)| story.rules).collect()
-}
-
 #[test]
 fn a_host_that_may_run_the_service_says_so_in_its_beats() {
     for &name in StateName::ALL {
