@@ -13,6 +13,7 @@ use failover_shared::config::{
 };
 use failover_shared::decision::Role;
 use failover_shared::fence::{DeviceStatus, Fence, Power, check_agents};
+use failover_shared::script::validate;
 use failover_shared::telemetry::chain;
 
 use self::autostart::AutoStart;
@@ -83,6 +84,7 @@ pub(crate) async fn run(
                 findings.extend(examine(path, &loaded.config));
             }
             findings.extend(check_agents(&loaded.config).await);
+            findings.extend(validate(&loaded, role).await);
             if arguments.fence_status {
                 findings.extend(fence_states(&loaded.config).await);
             }

@@ -1,6 +1,6 @@
 #!/bin/sh
 ### BEGIN INIT INFO
-# Provides:          example
+# Provides:          myapp
 # Required-Start:    $remote_fs $syslog
 # Required-Stop:     $remote_fs $syslog
 # Default-Start:
@@ -10,15 +10,15 @@
 #
 # An init script by the Linux Standard Base. `Default-Start` is empty: init does not start it, the pair does.
 #
-# To use it: copy it to /etc/init.d/example on both hosts, and put
-#     Lsb(name: "example", script: "/etc/init.d/example")
+# To use it: copy it to /etc/init.d/myapp on both hosts, and put
+#     Lsb(name: "myapp", script: "/etc/init.d/myapp")
 # into `resources` of failover.ron, and a check
-#     Resource(name: "example", resource: "example", every: "10s")
+#     Resource(name: "myapp", resource: "myapp", every: "10s")
 #
 # Exits: 0 done; 1 failed; 2 called wrongly. Of status: 0 runs; 1 dead, and the pid file is there; 3 does not run.
 # Each action may be called twice in a row, and must then succeed twice.
 
-pid_file=${EXAMPLE_PID_FILE:-/run/example.pid}
+pid_file=${PID_FILE:-/run/myapp.pid}
 
 # A dead process that nobody has collected yet does not count.
 runs() {

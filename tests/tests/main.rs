@@ -31,3 +31,5 @@ mod pair_resource_types;
 mod pair_scripts;
 mod pair_service;
 mod pair_silence;
+mod systemd_user;
+mod templates;

@@ -34,7 +34,7 @@ const KINDS: [(&str, &str, Trace); 8] = [
     ),
     ("user-script", r#"script: "/usr/lib/clumanager/template", function: "myapp""#, Trace::File("/run/myapp.running")),
     ("agent", r#"agent: "example/web", parameters: {"state": "/run/agent"}"#, Trace::File("/run/agent")),
-    ("init-script", r#"script: "/etc/failover/lsb.sh", timeout: "8s""#, Trace::File("/run/example.pid")),
+    ("init-script", r#"script: "/etc/failover/lsb.sh", timeout: "8s""#, Trace::File("/run/myapp.pid")),
     ("unit", r#"unit: "example.service", timeout: "8s""#, Trace::Process("unit")),
 ];
 const WORDS: [&str; 8] = ["Step", "Plain", "FailSafe1", "FailSafe2", "ClusterManager", "Ocf", "Lsb", "Systemd"];

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
 use failover_tests::lab::{Host, not_run};
-use failover_tests::pair::{Pair, Setup};
+use failover_tests::pair::{Pair, Setup, own_service};
 use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "10.77.0.30";
@@ -22,7 +22,12 @@ const RESOURCES: &str = r#"
         "binfile": "/run/any", "cmdline_options": "86400",
     }),
     Ocf(name: "dummy", agent: "heartbeat/Dummy", class: UserApplication),
+    Ocf(name: "letter", agent: "heartbeat/MailTo", class: UserApplication, parameters: {
+        "email": "ops@example.org", "subject": "the mail pair:",
+    }),
 "#;
+/// In place of mail(1): keeps the subject and to whom.
+const MAIL: &str = "#!/bin/sh\necho \"$*\" >>/run/letters\ncat >/dev/null\n";
 const CHECKS: &str = r#"
     Resource(name: "store-runs", resource: "store", every: "2s"),
     Resource(name: "address-runs", resource: "address", every: "2s"),
@@ -44,6 +49,10 @@ fn pair(test: &str) -> Result<Option<Pair>> {
         // As on any host; the agent looks for bind mounts there.
         host.run(&["ln", "-sf", "/proc/self/mounts", "/etc/mtab"])?;
         host.run(&["cp", "/bin/sleep", "/run/any"])?;
+        // The machine's own folder is left alone.
+        host.run(&["mount", "-t", "tmpfs", "tmpfs", "/usr/local/sbin"])?;
+        host.write("/etc/failover/mail", MAIL, 0o755)?;
+        host.run(&["install", "/etc/failover/mail", "/usr/local/sbin/mail"])?;
     }
     pair.use_resources(RESOURCES, "", CHECKS)?;
     Ok(Some(pair))
@@ -57,6 +66,17 @@ fn here(host: &Host) -> Result<[bool; 5]> {
     let mounted = host.run(&["mountpoint", "-q", "/mail"]).is_ok();
     let noted = host.run(&["sh", "-c", "ls /run/resource-agents/Dummy-dummy.state"]).is_ok();
     Ok([addresses.contains(ADDRESS), runs("dovecot"), runs("any"), mounted, noted])
+}
+
+/// What the agent that writes letters has sent from a host: a word for each.
+fn letters(host: &Host) -> Result<Vec<&'static str>> {
+    let sent = host.run(&["sh", "-c", "cat /run/letters 2>/dev/null; true"])?;
+    ensure!(
+        sent.lines().all(|line| line.starts_with("-s the mail pair:") && line.ends_with("ops@example.org")),
+        "{sent}"
+    );
+    let word = |line: &str| if line.contains("Takeover in progress") { "start" } else { "stop" };
+    Ok(sent.lines().map(word).collect())
 }
 
 #[test]
@@ -76,6 +96,7 @@ fn debians_agents_for_store_address_and_mail_move_over_and_back() -> Result<()> 
     pair.order(Role::Master, &["takeback"])?;
     pair.wait_active(Role::Master)?;
     assert_eq!((here(cfg1)?, here(cfg2)?), ([true; 5], [false; 5]), "{}", pair.story());
+    assert_eq!((letters(cfg1)?, letters(cfg2)?), (vec!["start", "stop", "start"], vec!["start", "stop"]));
     let history = pair.history(Role::Slave)?;
     ensure!(history.contains("OCF_SUCCESS"), "the journal does not tell what the exits mean: {history}");
     Ok(())
@@ -103,5 +124,44 @@ fn an_agents_resource_that_runs_before_the_start_is_found_by_its_probe() -> Resu
     pair.start(Role::Slave)?;
     let status = pair.wait_state(Role::Slave, StateName::ExclusivityError)?;
     ensure!(status.way_out.contains("address exited 0: OCF_SUCCESS"), "{}", status.way_out);
+    Ok(())
+}
+
+/// An agent that tells everybody what it should keep to itself.
+const TALKER: &str = r#"#!/bin/sh
+[ "$1" = meta-data ] || echo "$1 with the word $OCF_RESKEY_word"
+case $1 in
+meta-data) echo '<resource-agent name="talker"><parameters><parameter name="word"/></parameters></resource-agent>' ;;
+start) touch /run/talker ;;
+stop) rm -f /run/talker ;;
+monitor) [ -e /run/talker ] || exit 7 ;;
+esac
+"#;
+const WORD: &str = "open-sesame-4711";
+
+#[test]
+fn a_secret_of_an_agent_is_in_no_journal_log_or_status_of_the_pair() -> Result<()> {
+    let test = "a_secret_of_an_agent_is_in_no_journal_log_or_status_of_the_pair";
+    let Some(mut pair) = Pair::install(test, &Setup::default())? else { return Ok(()) };
+    for host in pair.lab.pair() {
+        host.write("/etc/failover/own/talker", TALKER, 0o755)?;
+        host.write("/etc/failover/talker.pass", &format!("{WORD}\n"), 0o600)?;
+    }
+    let talker = r#"Ocf(name: "talker", agent: "/etc/failover/own/talker", secret_parameters: {"word": "talker.pass"}, timeout: "9s"),"#;
+    let check = r#"Resource(name: "talker-runs", resource: "talker", every: "2s"),"#;
+    pair.use_resources(&format!("{talker}{}", own_service()), "", check)?;
+    pair.come_up()?;
+    // Its monitor fails, and what it says is the reason of the move.
+    pair.lab.cfg1.run(&["rm", "/run/talker"])?;
+    pair.wait_active(Role::Slave)?;
+    for role in [Role::Master, Role::Slave] {
+        let host = pair.host(role);
+        let kept = host.run(&["sh", "-c", "cat /var/log/failover/* /var/lib/failover/* | tr -cd '[:print:]\\n'"])?;
+        ensure!(kept.contains("start with the word [secret]"), "the agent did not talk: {}", pair.story());
+        let told = [pair.history(role)?, pair.ctl(role, &["status"])?.stdout, pair.log(role), kept];
+        ensure!(!told.iter().any(|text| text.contains(WORD)), "the word is out: {told:?}");
+        let arguments = host.run(&["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])?;
+        ensure!(!arguments.contains(WORD), "the word is an argument: {arguments}");
+    }
     Ok(())
 }

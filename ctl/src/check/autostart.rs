@@ -8,7 +8,11 @@ use std::fs::{DirEntry, read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 use failover_shared::config::{Config, Postcondition};
+use failover_shared::script::kind::AnyKind;
+use nix::unistd::{Uid, User};
 
+/// Where a user's own systemd has its units, in that user's home.
+const OF_HOME: &str = ".config/systemd/user";
 /// A unit file is a few lines; a larger file is none.
 const UNIT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -29,10 +33,14 @@ pub(super) struct AutoStart {
 pub(super) fn find(root: &Path, config: &Config) -> Vec<AutoStart> {
     let names = names_of(config);
     let mut found = Vec::new();
-    for folder in entries(&root.join("etc/systemd/system")) {
-        let folder = folder.path();
-        if matches!(folder.extension().and_then(|ending| ending.to_str()), Some("wants" | "requires")) {
-            found.extend(entries(&folder).iter().filter_map(|link| unit(root, &link.path(), &names)));
+    let places = [("etc/systemd/system".into(), "systemctl"), ("etc/systemd/user".into(), "systemctl --global")];
+    let of_users = homes_of_units(config).into_iter().map(|home| (home.join(OF_HOME), "systemctl --user"));
+    for (place, systemctl) in places.into_iter().chain(of_users) {
+        for folder in entries(&root.join(place)) {
+            let folder = folder.path();
+            if matches!(folder.extension().and_then(|ending| ending.to_str()), Some("wants" | "requires")) {
+                found.extend(entries(&folder).iter().filter_map(|link| unit(root, &link.path(), &names, systemctl)));
+            }
         }
     }
     for base in ["etc", "etc/rc.d"] {
@@ -47,6 +55,17 @@ pub(super) fn find(root: &Path, config: &Config) -> Vec<AutoStart> {
     }
     found.sort_by(|one, other| one.link.cmp(&other.link));
     found
+}
+
+/// The homes, below a root, of the users whose own systemd starts a part of the service.
+fn homes_of_units(config: &Config) -> BTreeSet<PathBuf> {
+    let scripts = config.service.lists.tasks().map(|(_, task)| &task.script);
+    let of_users = scripts.filter(|script| matches!(&script.kind, AnyKind::Systemd(unit) if unit.is_of_user()));
+    let homes = of_users.filter_map(|script| match &script.run_as {
+        Some(name) => User::from_name(name).ok().flatten(),
+        None => User::from_uid(Uid::effective()).ok().flatten(),
+    });
+    homes.map(|user| user.dir.strip_prefix("/").map_or_else(|_| user.dir.clone(), Path::to_path_buf)).collect()
 }
 
 /// The processes, units and init scripts that the configuration names as the service.
@@ -93,7 +112,7 @@ fn started_by(command: &str) -> Vec<String> {
 }
 
 /// An enabled unit: by its own name, or by the program that it runs.
-fn unit(root: &Path, link: &Path, names: &BTreeSet<String>) -> Option<AutoStart> {
+fn unit(root: &Path, link: &Path, names: &BTreeSet<String>, systemctl: &str) -> Option<AutoStart> {
     let name = link.file_name()?.to_str()?.to_string();
     // A socket, timer or path unit starts the service of the same name.
     let known = stem(&name);
@@ -101,7 +120,7 @@ fn unit(root: &Path, link: &Path, names: &BTreeSet<String>) -> Option<AutoStart>
     let matches = names.contains(known)
         || names.contains(plain)
         || runs(root, link).is_some_and(|program| names.contains(&program));
-    let remedy = format!("systemctl disable {name}");
+    let remedy = format!("{systemctl} disable {name}");
     matches.then(|| AutoStart { manager: "systemd", name, link: link.to_path_buf(), remedy })
 }
 

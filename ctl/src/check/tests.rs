@@ -70,6 +70,57 @@ fn missing_keys_are_problems_of_this_host() {
     assert!(flat(&text).contains("problem security.key_file"), "{text}");
 }
 
+/// `check` with one agent, whose validate-all is this.
+fn validated(body: &str, more: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let agent = folder.path().join("resource.d/own/web");
+    std::fs::create_dir_all(agent.parent().unwrap()).unwrap();
+    let text = format!(
+        "#!/bin/sh\ncase $1 in meta-data) echo '<resource-agent name=\"web\"/>' ;; validate-all)\n{body}\n;; *) exit 1 ;; esac\n"
+    );
+    std::fs::write(&agent, text).unwrap();
+    std::fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = config(folder.path(), "Ack, Operator", "");
+    let entry = format!("resources: [Ocf(name: \"web1\", agent: \"{}\"{more})],", agent.display());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace(r#"startup_scripts: ["systemctl start dovecot.service"],"#, &entry);
+    std::fs::write(&file, text.replace(r#"shutdown_scripts: ["/etc/init.d/postoffice stop"],"#, "")).unwrap();
+    flat(&checked(&file, folder.path(), "cfg1").1)
+}
+
+#[test]
+fn an_agent_says_what_speaks_against_its_start_and_how_much_that_weighs() {
+    let reason = r#"echo "ocf-exit-reason:there is no folder /srv/web" >&2"#;
+    for (body, more, said) in [
+        (
+            format!("echo noise; {reason}; exit 6"),
+            "",
+            "problem service.resources[web1]: RA validate-all exited 6: OCF_ERR_CONFIGURED, its parameters in failover.ron are \
+             wrong: there is no folder /srv/web; next: mend it, then `failoverctl script test web1 validate`",
+        ),
+        (
+            format!("{reason}; exit 5"),
+            "",
+            "warning service.resources[web1]: RA validate-all exited 5: OCF_ERR_INSTALLED",
+        ),
+        ("exit 1".to_owned(), "", "exited 1: OCF_ERR_GENERIC, it failed; next"),
+        (
+            "trap '' TERM; sleep 600".to_owned(),
+            ", timeout: (validate: \"200ms\")",
+            "warning service.resources[web1]: RA validate-all still running after its limit of 200 ms",
+        ),
+    ] {
+        let text = validated(&body, more);
+        let agent =
+            text.split("service.resources[web1]: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("RA");
+        assert!(text.contains(&said.replace("RA", agent)), "{body}: {said:?} is not in {text}");
+    }
+    for quiet in ["exit 0", "exit 3"] {
+        let text = validated(quiet, "");
+        assert!(!text.contains("validate-all"), "{quiet}: {text}");
+    }
+}
+
 /// A root folder with one enabled unit called `name` whose program is `program`.
 fn enabled(root: &Path, name: &str, program: &str) {
     let (units, wants) = (root.join("lib/systemd/system"), root.join("etc/systemd/system/multi-user.target.wants"));
@@ -93,6 +144,31 @@ fn an_enabled_unit_is_found_by_its_name_or_by_its_program() {
     enabled(root.path(), "dovecot.socket", "");
     enabled(root.path(), "ssh.service", "/usr/sbin/sshd");
     assert_eq!(starters(root.path()), ["dovecot.service", "dovecot.socket", "mailstore.service"]);
+}
+
+#[test]
+fn an_enabled_unit_of_a_user_is_found_in_that_users_home() {
+    let root = tempfile::tempdir().unwrap();
+    let file = config(root.path(), "Ack, Operator", "");
+    let text = std::fs::read_to_string(&file).unwrap().replace(
+        r#"startup_scripts: ["systemctl start dovecot.service"],"#,
+        r#"resources: [Systemd(unit: "imap-sync", manager: User)],"#,
+    );
+    std::fs::write(&file, text.replace(r#"shutdown_scripts: ["/etc/init.d/postoffice stop"],"#, "")).unwrap();
+    let own = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap();
+    let home = root.path().join(own.dir.strip_prefix("/").unwrap());
+    let found = || autostart::find(root.path(), &config::load(&file).unwrap().config);
+    assert_eq!(found(), []);
+    for (place, remedy) in [
+        (home.join(".config"), "systemctl --user disable imap-sync.service"),
+        (root.path().join("etc"), "systemctl --global disable imap-sync.service"),
+    ] {
+        let wants = place.join("systemd/user/default.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        std::fs::write(wants.join("imap-sync.service"), "").unwrap();
+        assert_eq!(found().iter().map(|starter| starter.remedy.as_str()).collect::<Vec<_>>(), [remedy]);
+        std::fs::remove_dir_all(&place).unwrap();
+    }
 }
 
 #[test]

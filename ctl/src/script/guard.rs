@@ -18,7 +18,7 @@ pub(super) enum Danger {
 }
 
 pub(super) async fn look(daemon: Result<Daemon, DaemonError>, role: Role, action: Action) -> Danger {
-    if matches!(action, Action::Monitor | Action::Exclusive) {
+    if matches!(action, Action::Monitor | Action::Exclusive | Action::Validate) {
         return Danger::None;
     }
     let status = match daemon {
@@ -79,7 +79,7 @@ mod tests {
     #[tokio::test]
     async fn what_would_hurt_the_service_needs_a_person_and_what_only_asks_does_not() {
         let as_it_is = |_: &mut Status| {};
-        for action in [Action::Monitor, Action::Exclusive] {
+        for action in [Action::Monitor, Action::Exclusive, Action::Validate] {
             assert_eq!(danger(Role::Master, action, as_it_is).await, Danger::None);
         }
         for action in [Action::Stop, Action::Restart] {

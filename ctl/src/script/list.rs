@@ -65,6 +65,11 @@ fn starts(operation: Operation) -> bool {
 
 /// What a resource can be asked besides start and stop.
 fn questions(script: &Script) -> Vec<&'static str> {
-    let words = [(Action::Monitor, "status"), (Action::Restart, "restart"), (Action::Exclusive, "exclusive")];
+    let words = [
+        (Action::Monitor, "status"),
+        (Action::Restart, "restart"),
+        (Action::Exclusive, "exclusive"),
+        (Action::Validate, "validate"),
+    ];
     words.into_iter().filter(|(action, _)| script.can(*action)).map(|(_, word)| word).collect()
 }

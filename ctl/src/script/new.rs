@@ -17,12 +17,15 @@ pub(super) fn run(kind: &str, name: &str, directory: &Path, out: &mut Out<'_>) -
     let template = TEMPLATES.iter().find(|template| template.kind == kind).context("there is no such kind")?;
     check(name, template)?;
     let directory = fs::canonicalize(directory).with_context(|| directory.display().to_string())?;
-    let place = directory.join(name);
+    let place = directory.join(if matches!(template.files, Files::Unit(..)) { unit(name) } else { name.to_owned() });
     let Some(shown) = place.to_str() else { bail!("{} cannot stand in a configuration", place.display()) };
     let failed = |path: &Path| format!("{} could not be made; nothing is overwritten", path.display());
     match &template.files {
         Files::Program(text) => write_new(&place, text, 0o755).with_context(|| failed(&place))?,
-        Files::Function(text, example) => {
+        Files::Named(text, example) => {
+            write_new(&place, &renamed(text, example, name), 0o755).with_context(|| failed(&place))?;
+        }
+        Files::Function(text, example) | Files::Unit(text, example) => {
             write_new(&place, &renamed(text, example, name), 0o644).with_context(|| failed(&place))?;
         }
         Files::Folder(files) => {
@@ -35,7 +38,7 @@ pub(super) fn run(kind: &str, name: &str, directory: &Path, out: &mut Out<'_>) -
     }
     out.line(format!("made {shown}"))?;
     if !template.needs.is_empty() {
-        out.line(format!("note: {}", template.needs))?;
+        out.line(format!("note: {}", template.needs.replace("NAME", name)))?;
     }
     out.line("next: fill in what it does, and put this into `resources` of `service` in failover.ron:")?;
     out.line(format!("      {}", entry(template, name, shown)))?;
@@ -47,6 +50,11 @@ pub(super) fn run(kind: &str, name: &str, directory: &Path, out: &mut Out<'_>) -
 pub(super) fn entry(template: &Template, name: &str, path: &str) -> String {
     let path = path.replace('\\', r"\\").replace('"', "\\\"");
     template.entry.replace("NAME", name).replace("PATH", &path)
+}
+
+/// The file of a unit.
+fn unit(name: &str) -> String {
+    format!("{name}.service")
 }
 
 /// The name is a file's, an entry's, and perhaps a function's.

@@ -14,8 +14,12 @@ pub(super) struct Template {
 pub(super) enum Files {
     /// A program.
     Program(&'static str),
+    /// A program in which its own name stands, as this word in the example.
+    Named(&'static str, &'static str),
     /// A text that another program reads; its function has this name in the example.
     Function(&'static str, &'static str),
+    /// A unit of systemd, which has this name in the example.
+    Unit(&'static str, &'static str),
     /// A folder of programs.
     Folder(&'static [(&'static str, &'static str)]),
 }
@@ -59,6 +63,24 @@ pub(super) const TEMPLATES: &[Template] = &[
         files: Files::Function(include_str!("../../../scripts/examples/clumanager.sh"), "myapp"),
         entry: r#"ClusterManager(name: "NAME", script: "PATH", timeout: "60s")"#,
         needs: "it is read by bash",
+    },
+    Template {
+        kind: "ocf",
+        files: Files::Named(include_str!("../../../scripts/examples/ocf.sh"), "web"),
+        entry: r#"Ocf(name: "NAME", agent: "PATH", parameters: {"state": "/run/NAME.running"})"#,
+        needs: "in /usr/lib/ocf/resource.d/PROVIDER it is found by its short name, PROVIDER/NAME",
+    },
+    Template {
+        kind: "lsb",
+        files: Files::Named(include_str!("../../../scripts/examples/lsb.sh"), "myapp"),
+        entry: r#"Lsb(name: "NAME", script: "PATH")"#,
+        needs: "its place is /etc/init.d; init must not start it by itself: `update-rc.d NAME disable`",
+    },
+    Template {
+        kind: "systemd",
+        files: Files::Unit(include_str!("../../../scripts/examples/systemd.service"), "myapp"),
+        entry: r#"Systemd(name: "NAME", unit: "NAME.service")"#,
+        needs: "copy it to /etc/systemd/system and run `systemctl daemon-reload`; do not enable it",
     },
 ];
 

@@ -93,9 +93,15 @@ async fn every_template_becomes_a_resource_that_lacks_no_file() {
         entries.push(entry);
         let (again, _) = bench.script(&["new", template.kind, &name, "--directory", directory]).await;
         assert!(again.unwrap_err().to_string().contains("nothing is overwritten"));
-        if let Files::Function(_, example) = template.files {
-            let text = fs::read_to_string(bench.path(&name)).unwrap();
-            assert!(text.contains(&format!("\n{name}()\n")) && !text.contains(example), "{text}");
+        let (example, unit) = match template.files {
+            Files::Function(_, example) | Files::Named(_, example) => (example, ""),
+            Files::Unit(_, example) => (example, ".service"),
+            Files::Program(_) | Files::Folder(_) => continue,
+        };
+        let text = fs::read_to_string(bench.path(&format!("{name}{unit}"))).unwrap();
+        assert!(text.contains(&name) && !text.contains(example), "{text}");
+        if matches!(template.files, Files::Function(..)) {
+            assert!(text.contains(&format!("\n{name}()\n")), "{text}");
         }
     }
     bench.configure(&entries.join(", "));
@@ -111,15 +117,16 @@ async fn every_template_becomes_a_resource_that_lacks_no_file() {
 async fn the_templates_that_need_no_old_system_pass_their_test() {
     let bench = Bench::new();
     let directory = bench.folder.path().to_str().unwrap();
-    for kind in ["plain", "cpms", "clumanager"] {
+    for kind in ["plain", "cpms", "clumanager", "ocf", "lsb"] {
         let template = TEMPLATES.iter().find(|template| template.kind == kind).unwrap();
         let name = format!("trial{}", std::process::id());
         bench.script(&["new", kind, &name, "--directory", directory]).await.0.unwrap();
         let path = bench.path(&name);
         let text = fs::read_to_string(&path).unwrap();
         // Where it says what runs here: in this folder instead of /run.
-        fs::write(&path, text.replace("=/run/", &format!("={directory}/"))).unwrap();
-        bench.configure(&new::entry(template, &name, path.to_str().unwrap()));
+        let here = |text: &str| text.replace("/run/", &format!("{directory}/"));
+        fs::write(&path, here(&text)).unwrap();
+        bench.configure(&here(&new::entry(template, &name, path.to_str().unwrap())));
         for operation in ["start", "status", "stop", "takeover", "giveback"] {
             let (exit, text) = bench.script(&["test", &name, operation, "--yes"]).await;
             assert_eq!(exit.unwrap(), Exit::Ok, "{kind} {operation}: {text}");
@@ -137,6 +144,22 @@ async fn a_start_that_starts_two_of_them_is_not_idempotent() {
     kill_all(&fs::read_to_string(bench.path("pids")).unwrap());
     assert_eq!(exit.unwrap(), Exit::Warning, "{text}");
     assert!(text.contains("left running: sleep (pid ") && text.contains("NOT idempotent"), "{text}");
+}
+
+#[tokio::test]
+async fn a_restart_may_replace_what_ran_and_may_not_add_to_it() {
+    for (before, exit, said) in
+        [("xargs -r kill <pids; rm -f pids", Exit::Ok, "idempotent"), ("", Exit::Warning, "NOT")]
+    {
+        let bench = Bench::new();
+        let begin = "setsid sleep 60 >/dev/null 2>&1 & echo $! >>pids; sleep 0.2";
+        bench.resource(&format!("case $1 in restart) {before}\n{begin} ;; status) exit 0 ;; esac"));
+        bench.configure(&format!("Lsb(name: \"it\", script: \"{}\", timeout: \"5s\")", bench.path("it").display()));
+        let (ended, text) = bench.script(&["test", "it", "restart", "--yes"]).await;
+        kill_all(&fs::read_to_string(bench.path("pids")).unwrap());
+        assert_eq!(ended.unwrap(), exit, "{text}");
+        assert!(text.contains(&format!("verdict: {said}")), "{text}");
+    }
 }
 
 #[tokio::test]

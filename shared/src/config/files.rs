@@ -129,7 +129,7 @@ fn scripts(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 /// Every script with the key that names it.
-fn named_scripts(config: &Config) -> impl Iterator<Item = (String, &Script)> {
+pub(crate) fn named_scripts(config: &Config) -> impl Iterator<Item = (String, &Script)> {
     let Service { lists, resources, .. } = &config.service;
     let of_list = |key: &'static str, stages| {
         let tasks: Vec<&Task> = Vec::from_iter(<&[Stage]>::into_iter(stages).flatten());

@@ -33,6 +33,7 @@ pub use copies::{StandbyCopy, WhenOld, oldest_in_use};
 pub use digest::differing_keys;
 pub use duration::show as show_duration;
 pub use fence::{FenceAgent, FenceDelay, FenceDevice};
+pub(crate) use files::named_scripts;
 pub use files::{Finding, check_files};
 pub use import::{ImportAnswers, Imported, import_cpms};
 pub use load::{Loaded, load, parse};

@@ -24,7 +24,9 @@ pub struct FaultOutage {
 pub fn stop_limit(timing: &Timing, service: &Service) -> Duration {
     let verify = service.stopped_when.iter().filter_map(|condition| match condition {
         Postcondition::Command(step) => Some(step.timeout),
-        Postcondition::NotRunning(script) => script.not_running().map(|task| task.limit()),
+        Postcondition::NotRunning(script) => {
+            script.contract().tells_not_running().map(|says| script.to(says.asked).limit())
+        }
         _ => None,
     });
     total([slowest_stop(service), timing.kill_after, timing.kill_after].into_iter().chain(verify))

@@ -78,7 +78,8 @@ Pair(
             [Plain(name: "c", command: ["/bin/c", "x"], run_as: "mail"), Plain(command: ["/bin/d"])],
             FailSafe1(script: "/e", testing: true, instances: {"e1": {"mount-point": "/shared"}}),
             ClusterManager(script: "/s", function: "s"), FailSafe2(name: "f", resource_type: "/f", attributes: {"monitor-level": 2}),
-            Ocf(agent: "x/Y", parameters: {"ip": "192.0.2.30"}, check_level: 10), Lsb(script: "/etc/init.d/l"), Systemd(unit: "u"),
+            Ocf(agent: "x/Y", parameters: {"ip": "192.0.2.30"}, secret_parameters: {"password": "y.pass"}, check_level: 10),
+            Lsb(script: "/etc/init.d/l"), Systemd(unit: "u", manager: User),
         ],
         shutdown_scripts: [r"./c.sh \d"],
         stopped_when: [

@@ -24,6 +24,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(1);
 pub struct Asked {
     /// By its contract.
     pub answer: Answer,
+    /// How it ended.
+    pub exit: StepExit,
     /// The end of what it printed, at most 8 KiB of it.
     pub tail: String,
     /// How long it took.
@@ -34,10 +36,11 @@ pub struct Asked {
 /// ended: asked again and again, it would add up.
 pub async fn ask(task: &Task, environment: &Environment, directory: &Path, cancel: &mut Cancel) -> Asked {
     let end = match prepare(task, environment, directory, None).await {
-        Ok(Prepared { arguments, variables }) => {
+        Ok(Prepared { arguments, variables, secrets }) => {
             let invocation = Invocation {
                 arguments: &arguments,
                 variables: &variables,
+                secrets: &secrets,
                 directory,
                 limit: task.limit(),
                 kill_after: KILL_AFTER,
@@ -46,7 +49,9 @@ pub async fn ask(task: &Task, environment: &Environment, directory: &Path, cance
         }
         Err(why) => StepEnd::not_run(why),
     };
-    if let Some(group) = end.left.filter(|_| matches!(task.action, Action::Monitor | Action::Exclusive)) {
+    if let Some(group) =
+        end.left.filter(|_| matches!(task.action, Action::Monitor | Action::Exclusive | Action::Validate))
+    {
         let members = process::aside(LOOK_LIMIT, move || process::in_group(group)).await;
         for member in members.and_then(Result::ok).unwrap_or_default() {
             let _ = process::signal(member.id, Signal::SIGKILL);
@@ -59,5 +64,5 @@ pub async fn ask(task: &Task, environment: &Environment, directory: &Path, cance
         }
         StepExit::Code(_) | StepExit::Signal(_) => task.script.contract().answer(task.action, &end.exit),
     };
-    Asked { answer, tail: end.tail, duration: end.duration }
+    Asked { answer, exit: end.exit, tail: end.tail, duration: end.duration }
 }

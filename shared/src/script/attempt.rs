@@ -118,11 +118,12 @@ impl Attempt<'_> {
             log.append(format!("=== {now:.3} {title}, epoch {epoch}: {command}\n").into_bytes()).await;
         }
         let end = match prepare(task, &list.environment, &list.directory, cgroup).await {
-            Ok(Prepared { arguments, mut variables }) => {
+            Ok(Prepared { arguments, mut variables, secrets }) => {
                 variables.extend(list.marks(index));
                 let invocation = Invocation {
                     arguments: &arguments,
                     variables: &variables,
+                    secrets: &secrets,
                     directory: &list.directory,
                     limit: task.limit(),
                     kill_after: list.kill_after,

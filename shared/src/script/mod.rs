@@ -22,9 +22,11 @@ mod output;
 mod patience;
 mod policy;
 mod prepare;
+mod redact;
 pub(crate) mod step;
 mod task;
 mod user;
+mod validate;
 
 pub use ask::{Asked, ask};
 pub use cancel::{Cancel, CancelHandle, cancel};
@@ -37,6 +39,7 @@ pub use group::{Group, GroupState, look_at_group};
 pub use list::{Direction, ListEnd, ListLock, ListOutcome, ListRun, OnStepFailure, Position, StepFailure, run_list};
 pub use policy::{Choice, FailoverPolicy};
 pub use task::{Lists, Script, Stage, Task, limit};
+pub use validate::validate;
 
 #[cfg(test)]
 mod tests;

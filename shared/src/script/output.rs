@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::log::LogWriter;
+use super::redact::Redact;
 
 /// What the journal gets of a step's output: its end.
 pub(crate) const TAIL_BYTES_MAX: usize = 8 * 1024;
@@ -28,17 +29,24 @@ const DRAIN: Duration = Duration::from_millis(100);
 /// leaves behind with the pipe as its standard output is not killed by SIGPIPE when this daemon closes its end or
 /// dies. When the step has ended, [`Output::finish`] makes the writing end non-blocking: what is left behind can
 /// neither fill the pipe and hang on it, nor keep this daemon busy reading.
-pub(crate) struct Output {
+pub(crate) struct Output<'a> {
     reader: pipe::Receiver,
     writer: OwnedFd,
     buffer: Vec<u8>,
-    tail: Vec<u8>,
-    bytes: u64,
+    redact: Redact<'a>,
+    kept: Kept,
     closed: bool,
 }
 
-impl Output {
-    pub(crate) fn new() -> io::Result<Output> {
+/// What is kept.
+#[derive(Default)]
+struct Kept {
+    tail: Vec<u8>,
+    bytes: u64,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(redact: Redact<'a>) -> io::Result<Output<'a>> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         let both_ways = {
             use std::os::fd::AsRawFd;
@@ -49,8 +57,8 @@ impl Output {
             reader: pipe::Receiver::from_owned_fd(reader)?,
             writer: both_ways,
             buffer: vec![0; READ_BYTES_MAX],
-            tail: Vec::new(),
-            bytes: 0,
+            redact,
+            kept: Kept::default(),
             closed: false,
         })
     }
@@ -76,17 +84,8 @@ impl Output {
 
     /// Keeps the first `bytes` bytes of what was read last.
     pub(crate) async fn keep(&mut self, bytes: usize, log: &mut Option<LogWriter>) {
-        let piece = self.buffer.get(..bytes).unwrap_or_default();
-        let room = LOGGED_BYTES_MAX.saturating_sub(self.bytes);
-        self.bytes += bytes as u64;
-        self.tail.extend_from_slice(piece);
-        if self.tail.len() > 4 * TAIL_BYTES_MAX {
-            self.tail.drain(..self.tail.len() - TAIL_BYTES_MAX);
-        }
-        let logged = usize::try_from(room).map_or(bytes, |room| room.min(bytes));
-        if let (Some(log), true) = (log, logged > 0) {
-            log.append(piece[..logged].to_vec()).await;
-        }
+        let piece = self.redact.pass(self.buffer.get(..bytes).unwrap_or_default());
+        self.kept.take(&piece, log).await;
     }
 
     /// Takes what the ended step has printed last, and lets go of the pipe. Gives the tail back: bytes that are no
@@ -105,6 +104,28 @@ impl Output {
                 Err(_) => break,
             }
         }
+        let rest = self.redact.rest();
+        self.kept.take(&rest, log).await;
+        self.kept.finish(log).await
+    }
+}
+
+impl Kept {
+    async fn take(&mut self, piece: &[u8], log: &mut Option<LogWriter>) {
+        let room = LOGGED_BYTES_MAX.saturating_sub(self.bytes);
+        self.bytes += piece.len() as u64;
+        self.tail.extend_from_slice(piece);
+        if self.tail.len() > 4 * TAIL_BYTES_MAX {
+            self.tail.drain(..self.tail.len() - TAIL_BYTES_MAX);
+        }
+        let logged = usize::try_from(room).map_or(piece.len(), |room| room.min(piece.len()));
+        if let (Some(log), true) = (log, logged > 0) {
+            log.append(piece[..logged].to_vec()).await;
+        }
+    }
+
+    /// Ends the log's entry, and gives the tail.
+    async fn finish(self, log: &mut Option<LogWriter>) -> String {
         let tail = if self.tail.len() > TAIL_BYTES_MAX {
             let cut = &self.tail[self.tail.len() - TAIL_BYTES_MAX..];
             // Begins at a letter, not in the middle of one.

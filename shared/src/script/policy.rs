@@ -67,6 +67,7 @@ impl FailoverPolicy {
         let invocation = Invocation {
             arguments: &arguments,
             variables: &environment.variables(),
+            secrets: &[],
             directory,
             limit: self.timeout,
             kill_after: KILL_AFTER,

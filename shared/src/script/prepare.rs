@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::kind::{Call, Program};
 use super::task::Task;
 use super::user::RunAs;
+use crate::provision::{Secret, load_secret};
 
 /// Moves the step into the control group and then becomes it. If it cannot, the step still runs, and says so in its
 /// output: the missing evidence shows when the stop is verified.
@@ -18,6 +19,8 @@ const ENTER_CGROUP: &str = "{ echo $$ > \"$0/cgroup.procs\"; } 2>/dev/null \
 pub(crate) struct Prepared {
     pub(crate) arguments: Vec<OsString>,
     pub(crate) variables: BTreeMap<String, String>,
+    /// Further variables, which are never shown.
+    pub(crate) secrets: Vec<(String, Secret)>,
 }
 
 /// Makes a call ready.
@@ -45,5 +48,18 @@ pub(crate) async fn prepare(
     }
     arguments.extend(program.arguments);
     variables.extend(program.variables);
-    Ok(Prepared { arguments, variables })
+    let secrets = program.secret_files.iter().map(|(name, path)| Ok((name.clone(), secret(path)?)));
+    Ok(Prepared { arguments, variables, secrets: secrets.collect::<Result<_, String>>()? })
+}
+
+/// The secret in a file that nobody but its owner can get at.
+///
+/// # Errors
+/// Why it is not used, as a sentence.
+pub(crate) fn secret(path: &Path) -> Result<Secret, String> {
+    let secret = load_secret(path).map_err(|error| error.to_string())?;
+    if secret.expose().contains(&0) {
+        return Err(format!("the secret file {} holds a NUL byte, which no variable can hold", path.display()));
+    }
+    Ok(secret)
 }

@@ -4,8 +4,9 @@
 //! because its list was forgotten.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::pending;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::failpoint::failpoint;
 use crate::process::{self, Process, ProcessGroup};
+use crate::provision::Secret;
 
 use super::cancel::Cancel;
 use super::exit::StepExit;
 use super::kind::not_runnable;
 use super::log::LogWriter;
 use super::output::Output;
+use super::redact::Redact;
 
 /// How long a killed process may take to disappear. One in an uninterruptible wait (a dead NFS server) does not.
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
@@ -38,6 +41,8 @@ pub(crate) struct Invocation<'a> {
     pub(crate) arguments: &'a [OsString],
     /// The whole environment.
     pub(crate) variables: &'a BTreeMap<String, String>,
+    /// And what of it is never shown.
+    pub(crate) secrets: &'a [(String, Secret)],
     /// Where it runs.
     pub(crate) directory: &'a Path,
     /// How long it may run.
@@ -65,7 +70,7 @@ impl StepEnd {
 /// Runs it to its end. Never fails: what goes wrong is the step's exit.
 pub(crate) async fn run(invocation: Invocation<'_>, log: &mut Option<LogWriter>, cancel: &mut Cancel) -> StepEnd {
     let begun = Instant::now();
-    let mut output = match Output::new() {
+    let mut output = match Output::new(Redact::new(invocation.secrets)) {
         Ok(output) => output,
         Err(error) => return StepEnd::not_run(format!("no pipe for its output: {error}")),
     };
@@ -109,7 +114,7 @@ struct Running {
 }
 
 impl Running {
-    fn begin(invocation: &Invocation<'_>, output: &Output) -> Result<Running, String> {
+    fn begin(invocation: &Invocation<'_>, output: &Output<'_>) -> Result<Running, String> {
         let (program, arguments) = invocation.arguments.split_first().ok_or("it is empty")?;
         if !invocation.directory.is_dir() {
             return Err(format!("its folder {} is not there", invocation.directory.display()));
@@ -123,6 +128,7 @@ impl Running {
             .args(arguments)
             .env_clear()
             .envs(invocation.variables)
+            .envs(invocation.secrets.iter().map(|(name, secret)| (name, OsStr::from_bytes(secret.expose()))))
             .current_dir(invocation.directory)
             .stdin(Stdio::null())
             .stdout(stdio()?)
@@ -151,7 +157,7 @@ impl Running {
     }
 
     /// TERM to the whole group, then KILL to what is left of it.
-    async fn end(&mut self, kill_after: Duration, output: &mut Output, log: &mut Option<LogWriter>) {
+    async fn end(&mut self, kill_after: Duration, output: &mut Output<'_>, log: &mut Option<LogWriter>) {
         self.signal(Signal::SIGTERM).await;
         // A stopped process sees TERM only when it goes on.
         self.signal(Signal::SIGCONT).await;
@@ -162,7 +168,7 @@ impl Running {
     }
 
     /// Whether child and group were gone by then. Goes on reading: a process that is to end may have to print first.
-    async fn gone_by(&mut self, limit: Instant, output: &mut Output, log: &mut Option<LogWriter>) -> bool {
+    async fn gone_by(&mut self, limit: Instant, output: &mut Output<'_>, log: &mut Option<LogWriter>) -> bool {
         loop {
             if self.collected && self.is_empty().await {
                 return true;

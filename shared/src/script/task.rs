@@ -64,22 +64,16 @@ impl Script {
     /// What is missing on this host for it to work, each with what to do. May ask the user database.
     #[must_use]
     pub fn missing(&self, directory: &Path) -> Vec<String> {
-        let mut missing = self.contract().missing(directory);
-        missing.extend(self.run_as.as_ref().and_then(|name| user::find(name).err()));
-        missing
+        match self.run_as.as_ref().map(|name| user::find(name)).transpose() {
+            Ok(user) => self.contract().missing(directory, user.as_ref()),
+            Err(why) => self.contract().missing(directory, None).into_iter().chain([why]).collect(),
+        }
     }
 
     /// Whether its contract knows this.
     #[must_use]
     pub fn can(&self, action: Action) -> bool {
         self.contract().can(action)
-    }
-
-    /// The question whether it runs here, where its answer can be certain.
-    #[must_use]
-    pub(crate) fn not_running(&self) -> Option<Task> {
-        let action = if self.can(Action::Exclusive) { Action::Exclusive } else { Action::Monitor };
-        self.contract().tells_not_running().then(|| self.to(action))
     }
 
     /// Its contract.

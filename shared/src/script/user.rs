@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
@@ -32,6 +33,16 @@ impl RunAs {
             .unwrap_or_else(|| Err(format!("the user database did not say within {LOOK_UP_LIMIT:?} who {name:?} is")))
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its home.
+    pub(crate) fn home(&self) -> &Path {
+        &self.0.dir
+    }
+
     /// What goes in front of the script's own command line.
     pub(crate) fn prefix(&self) -> Vec<OsString> {
         if self.0.uid == Uid::effective() {
@@ -43,7 +54,7 @@ impl RunAs {
 
     /// What login(1) would set for that user, and scripts go by.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let text = |path: &Path| path.to_string_lossy().into_owned();
         [
             ("HOME", text(&self.0.dir)),
             ("SHELL", text(&self.0.shell)),
@@ -53,6 +64,14 @@ impl RunAs {
         .map(|(name, value)| (name.to_owned(), value))
         .into()
     }
+}
+
+/// The user that this program runs as; may block.
+///
+/// # Errors
+/// The user database does not know it, as a sentence.
+pub(crate) fn own() -> Result<RunAs, String> {
+    find(&Uid::effective().to_string())
 }
 
 /// As [`RunAs::look_up`]; may block.

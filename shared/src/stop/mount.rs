@@ -61,6 +61,7 @@ async fn umount(flag: &str, point: &Path, variables: &BTreeMap<String, String>) 
     let invocation = Invocation {
         arguments: &arguments,
         variables,
+        secrets: &[],
         directory: Path::new("/"),
         limit: UNMOUNT_LIMIT,
         kill_after: Duration::ZERO,

@@ -146,7 +146,7 @@ async fn findings(service: &Service, context: &StopContext, question: Question) 
             }
             Postcondition::CgroupEmpty(path) => cgroup_empty(&path, context, question).await,
             Postcondition::Command(step) => command(&step, service, context).await,
-            Postcondition::NotRunning(script) => not_running(&script, service, context).await,
+            Postcondition::NotRunning(script) => not_running(&script, service, context, question).await,
         };
         findings.push(Finding { condition: in_words(condition), state });
     }
@@ -198,6 +198,7 @@ async fn command(asked: &Step, service: &Service, context: &StopContext) -> Stat
     let invocation = Invocation {
         arguments: &arguments,
         variables: &context.environment.variables(),
+        secrets: &[],
         directory: &service.directory,
         limit: asked.timeout,
         kill_after: COMMAND_KILL_AFTER,
@@ -215,18 +216,22 @@ async fn command(asked: &Step, service: &Service, context: &StopContext) -> Stat
     }
 }
 
-/// Only what it says itself counts: a call that fails is no answer.
-async fn not_running(script: &Script, service: &Service, context: &StopContext) -> State {
-    let Some(task) = script.not_running() else {
+/// Only what it says itself counts: a call that fails is no answer. Whether it stopped, only the words that its contract
+/// has for that can tell; where nothing was started since the boot, a program that is not here cannot run either.
+async fn not_running(script: &Script, service: &Service, context: &StopContext, question: Question) -> State {
+    let Some(says) = script.contract().tells_not_running() else {
         return State::CannotTell("its kind cannot say that".to_owned());
     };
-    let asked = ask(&task, &context.environment, &service.directory, &mut Cancel::never()).await;
-    match (asked.answer.outcome, task.action) {
-        (Outcome::NotRunning, _) | (Outcome::Passed, Action::Exclusive) => State::Holds,
-        (Outcome::Running, _) | (Outcome::Passed, _) => {
+    let action = if question == Question::Stopped { says.asked } else { Action::Exclusive };
+    let asked = ask(&script.to(action), &context.environment, &service.directory, &mut Cancel::never()).await;
+    let certain = says.exits.iter().any(|code| asked.exit == StepExit::Code(*code));
+    match (asked.answer.outcome, action) {
+        (_, _) if question == Question::Stopped && certain => State::Holds,
+        (Outcome::Passed, Action::Exclusive) if question == Question::AnythingRuns => State::Holds,
+        (Outcome::Running, _) | (Outcome::Passed, Action::Monitor) => {
             State::Broken(format!("resource {} {}", script.name, asked.answer.said))
         }
-        (Outcome::Failed, _) => State::CannotTell(asked.answer.said),
+        (_, _) => State::CannotTell(asked.answer.said),
     }
 }
 

@@ -19,12 +19,13 @@ const STAGES_MAX: usize = 1024;
 /// Most steps that run at the same time.
 const PARALLEL_MAX: usize = 32;
 /// What a resource may be asked, and how its limits are called.
-const ACTIONS: [(Action, &str); 5] = [
+const ACTIONS: [(Action, &str); 6] = [
     (Action::Start, "start"),
     (Action::Stop, "stop"),
     (Action::Monitor, "monitor"),
     (Action::Restart, "restart"),
     (Action::Exclusive, "exclusive"),
+    (Action::Validate, "validate"),
 ];
 
 /// The classes of Cluster Manager, by their words.

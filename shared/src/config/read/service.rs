@@ -158,7 +158,7 @@ fn resource(reader: &mut Reader<'_>, node: &Node, path: &str, known: Option<&[Sc
     // Where the resources are wrong, every name would be wrong too.
     let known = known?;
     let problem = match known.iter().find(|script| script.name == wanted) {
-        Some(script) if script.contract().tells_not_running() => return Some(script.clone()),
+        Some(script) if script.contract().tells_not_running().is_some() => return Some(script.clone()),
         Some(_) => Problem::at(node.span.clone(), format!("the resource {wanted:?} cannot say that it does not run"))
             .help("its kind knows no such answer, and a call that only fails proves nothing: look at what it leaves, with \
                    `NoProcess`, `PortsClosed`, `NotMounted`"),

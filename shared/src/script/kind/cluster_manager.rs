@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
 use crate::config::{Fields, Read, Reader, leaf};
+use crate::script::user::RunAs;
 use crate::script::{Class, Operation, StepExit};
 
 /// What scripts expect to be defined, in words of bash.
@@ -87,7 +88,7 @@ impl Kind for ClusterManager {
         Some(Class::UserApplication)
     }
 
-    fn missing(&self, directory: &Path) -> Vec<String> {
+    fn missing(&self, directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let script = directory.join(&self.script);
         let mut missing = Vec::new();
         if !Path::new(BASH).exists() {
@@ -137,6 +138,6 @@ const fn word(action: Action) -> &'static str {
     match action {
         Action::Start | Action::Restart => "start",
         Action::Stop => "stop",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }

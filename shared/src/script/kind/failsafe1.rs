@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::program::not_runnable;
 use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
 use crate::config::{Fields, Node, Problem, Read, Reader, RonKind, leaf, names_a_secret};
+use crate::script::user::RunAs;
 use crate::script::{Operation, StepExit};
 
 /// What scripts source; without it they end in their first lines.
@@ -105,7 +106,7 @@ impl Kind for FailSafe1 {
         Answer { outcome: Outcome::Failed, said: format!("exited {code}: {meaning}") }
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    fn missing(&self, _directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let mut missing: Vec<String> = not_runnable(&self.script).into_iter().collect();
         if !Path::new(COMMON_VARS).exists() {
             missing.push(format!(
@@ -168,7 +169,10 @@ fn parameter_name(reader: &mut Reader<'_>, node: &Node, known: &Block) -> Read<S
     } else if OF_THE_ROLES.contains(&name.as_str()) {
         Some(("the roles say which host this is", "leave it out: server-node is the master, backup-node is the slave"))
     } else if names_a_secret(name) {
-        Some(("a secret never stands in this file", "put it in a file of mode 0600 and write that file's name"))
+        Some((
+            "a secret never stands in this file",
+            "put it in a file of mode 0600 and write that file's name; of an `Ocf`, in `secret_parameters`",
+        ))
     } else if known.iter().any(|(other, _)| other == name) {
         Some(("this name stands here twice", "remove one of the two"))
     } else {

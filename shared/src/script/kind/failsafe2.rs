@@ -15,8 +15,9 @@ use serde::Serialize;
 
 use super::failsafe1::{Block, Entry, block};
 use super::program::not_runnable;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, OnStopFailure, Problem, Read, Reader, leaf};
+use crate::script::user::RunAs;
 use crate::script::{Operation, StepExit};
 
 /// Makes the two files, calls the script, and ends with the status that it wrote.
@@ -60,8 +61,8 @@ impl Kind for FailSafe2 {
         format!("{}/{}", self.resource_type.display(), word(action))
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
@@ -103,7 +104,12 @@ impl Kind for FailSafe2 {
         OnStopFailure::AskOperator
     }
 
-    fn missing(&self, directory: &Path) -> Vec<String> {
+    /// HA_NOT_RUNNING.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[0] })
+    }
+
+    fn missing(&self, directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let folder = directory.join(&self.resource_type);
         if !folder.is_dir() {
             return vec![format!("the folder of the resource type {} is not there", folder.display())];
@@ -158,7 +164,8 @@ const fn word(action: Action) -> &'static str {
     match action {
         Action::Start => "start",
         Action::Stop => "stop",
-        Action::Monitor => "monitor",
+        // Its contract has no such question, and is never asked.
+        Action::Monitor | Action::Validate => "monitor",
         Action::Restart => "restart",
         Action::Exclusive => "exclusive",
     }

@@ -8,8 +8,9 @@ use tempfile::TempDir;
 
 use super::Action;
 use crate::config::{Loaded, parse};
-use crate::decision::{Epoch, Role};
+use crate::decision::{Epoch, Presence, Role};
 use crate::script::{Asked, Cancel, Environment, Operation, Script, ask};
+use crate::stop::{StopContext, look, verify};
 
 /// A service's folder.
 pub(super) struct Folder(TempDir);
@@ -38,6 +39,10 @@ impl Folder {
 
     /// The configuration with this one resource; `HERE` stands for this folder.
     pub(super) fn loaded(&self, entry: &str) -> Loaded {
+        self.loaded_with(entry, "NoProcess(\"no-such-process\")")
+    }
+
+    fn loaded_with(&self, entry: &str, stopped_when: &str) -> Loaded {
         let entry = entry.replace("HERE", &self.0.path().display().to_string());
         let text = format!(
             r#"
@@ -47,7 +52,7 @@ Pair(
     slave: Host(name: "cfg2", address: "192.0.2.12"),
     timing: (script_timeout: "20s", shutdown_timeout: "1h"),
     proof_of_stop: [Ack, Operator],
-    service: (resources: [{entry}], stopped_when: [NoProcess("no-such-process")]),
+    service: (resources: [{entry}], stopped_when: [{stopped_when}]),
     checks: [Port(name: "web", port: 80)],
 )
 "#
@@ -62,6 +67,18 @@ Pair(
     /// What a look before any move says.
     pub(super) fn missing(&self, entry: &str) -> String {
         self.resource(entry).missing(self.0.path()).join("\n")
+    }
+
+    /// What is in the way of a stop that rests on the word of the resource `name` alone (nothing, if it holds), and what
+    /// the same word says where nothing was started yet.
+    pub(super) async fn stopped(&self, entry: &str, name: &str, variables: &[(&str, &str)]) -> (String, Presence) {
+        let loaded = self.loaded_with(entry, &format!("NotRunning(\"{name}\")"));
+        let mut environment = Environment::of(&loaded, Role::Slave, Operation::Giveback, Epoch(3), "test");
+        environment.extra.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (service, context) = (&loaded.config.service, StopContext::new(environment));
+        let verification = verify(service, &context).await;
+        assert_eq!(verification.holds, verification.missing().is_empty());
+        (verification.missing(), look(service, &context).await)
     }
 
     pub(super) async fn asked(&self, entry: &str, action: Action) -> Asked {

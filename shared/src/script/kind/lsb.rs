@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::program::not_runnable;
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Read, Reader, leaf};
+use crate::script::user::RunAs;
 use crate::script::{Operation, StepExit};
 
 /// Calls the script and looks at what a start or a stop has come to.
@@ -42,8 +43,8 @@ impl Kind for Lsb {
         format!("{} {}", self.script.display(), word(action))
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
@@ -67,7 +68,12 @@ impl Kind for Lsb {
         }
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    /// Not 1 and 2: it died without having been stopped, and what it had started may go on.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[3] })
+    }
+
+    fn missing(&self, _directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let shown = self.script.display();
         match not_runnable(&self.script) {
             Some(missing) => vec![missing],
@@ -95,7 +101,7 @@ const fn word(action: Action) -> &'static str {
         Action::Start => "start",
         Action::Stop => "stop",
         Action::Restart => "restart",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }
 

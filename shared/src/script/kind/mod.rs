@@ -38,7 +38,8 @@ use serde::Serialize;
 use super::class::Class;
 use super::environment::{Environment, Operation};
 use super::exit::StepExit;
-use crate::config::{Fields, OnStopFailure, Read, Reader};
+use super::user::RunAs;
+use crate::config::{Fields, OnStopFailure, Read, Reader, Severity};
 
 /// What a script is asked to do. Which word of its contract that is, its kind knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,6 +54,8 @@ pub enum Action {
     Restart,
     /// Say that it does not run here, before it is started anywhere.
     Exclusive,
+    /// Say what would speak against a start on this host, and change nothing.
+    Validate,
 }
 
 /// Where an entry stands in the configuration.
@@ -116,6 +119,15 @@ impl Answer {
     }
 }
 
+/// How a resource says for certain that it does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SaysStopped {
+    /// What it is asked.
+    pub(crate) asked: Action,
+    /// The exits that say so.
+    pub(crate) exits: &'static [i32],
+}
+
 /// The contract of one kind.
 pub(crate) trait Kind {
     /// Reads the keys of its own. `name`, `timeout` and `run_as` belong to every entry and are read for it.
@@ -144,6 +156,11 @@ pub(crate) trait Kind {
         Answer::zero_is_good(exit)
     }
 
+    /// How much an end of [`Action::Validate`] weighs; `None`: nothing speaks against a start.
+    fn weight(&self, exit: &StepExit) -> Option<Severity> {
+        (!self.answer(Action::Validate, exit).passed()).then_some(Severity::Warning)
+    }
+
     /// Its contract's own limit, where it has one. What the entry says goes before it, `script_timeout` behind it.
     fn limit(&self, action: Action) -> Option<Duration> {
         let _ = action;
@@ -160,14 +177,16 @@ pub(crate) trait Kind {
         None
     }
 
-    /// Whether it can say for certain that it does not run: a stop may then rest on its word.
-    fn tells_not_running(&self) -> bool {
-        self.can(Action::Exclusive)
+    /// How it says for certain that it does not run, where its contract has words for that: a stop may then rest on
+    /// them. Narrower than a good answer to [`Action::Exclusive`], which a program gives too that is not installed here:
+    /// before a start that is enough, behind a stop it may be the store that is no longer mounted.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        None
     }
 
     /// What is missing on this host for a call to work, each with what to do. Asked by `failoverctl check` and, all the
-    /// time, by readiness: looks at files, runs nothing.
-    fn missing(&self, directory: &Path) -> Vec<String>;
+    /// time, by readiness: looks at files, runs nothing. `user`: as whom it runs, if not as the daemon's user.
+    fn missing(&self, directory: &Path, user: Option<&RunAs>) -> Vec<String>;
 }
 
 macro_rules! kinds {

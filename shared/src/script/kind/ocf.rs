@@ -6,6 +6,7 @@
 //! before anything is started is a probe: a monitor with interval 0.
 
 mod meta_data;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,10 @@ use serde::Serialize;
 use super::failsafe2::attributes;
 use super::program::not_runnable;
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
-use crate::config::{Fields, Node, Problem, Read, Reader, leaf, nearest};
-use crate::script::{Operation, StepExit};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
+use crate::config::{Fields, Node, Problem, Read, Reader, Severity, leaf, nearest};
+use crate::script::user::RunAs;
+use crate::script::{Operation, StepExit, prepare};
 
 /// Calls the agent and looks at what a start or a stop has come to.
 const CALL: &str = include_str!("ocf/call.sh");
@@ -32,6 +34,8 @@ const ROOT: &str = "/usr/lib/ocf";
 const NOTES: &str = "/run/resource-agents";
 /// What tells an agent that it is no probe: any interval but 0, in milliseconds.
 const INTERVAL_MS: &str = "10000";
+/// A person waits for it. Debian's agents ask for 5 s to 30 s.
+const VALIDATE_LIMIT: Duration = Duration::from_secs(20);
 /// The levels of monitoring that agents know are 0, 10 and 20.
 const CHECK_LEVEL_MAX: u32 = 100;
 
@@ -41,6 +45,8 @@ pub struct Ocf {
     agent: Agent,
     /// `OCF_RESKEY_*`: names and values.
     parameters: Vec<(String, String)>,
+    /// The same, with the files that hold their values.
+    secret_parameters: Vec<(String, PathBuf)>,
     /// `OCF_CHECK_LEVEL`: how closely a monitor looks.
     check_level: u32,
     /// Required parameters that are not written. Empty where the agent did not tell.
@@ -64,7 +70,7 @@ impl Agent {
         let text = leaf::text(reader, node, path)?;
         let short = text.strip_prefix("ocf:").unwrap_or(&text).replace(':', "/");
         let words: Vec<&str> = short.split('/').collect();
-        let plain = |word: &str| !word.is_empty() && !word.starts_with('.');
+        let plain = |word: &str| !matches!(word, "" | "." | "..");
         let agent = match words.as_slice() {
             ["", folders @ .., provider, name] if plain(provider) && plain(name) => {
                 let root = match folders {
@@ -138,12 +144,18 @@ impl Kind for Ocf {
         });
         let parameters = fields.or(reader, "parameters", "{}", |reader, node, path| {
             let parameters = attributes(reader, node, path)?;
-            known(reader, node, &parameters, &told)?;
+            known(reader, node, parameters.iter().map(|(name, _)| name), &told)?;
             Some(parameters)
         });
         let check_level = fields.or(reader, "check_level", "0", leaf::number(0, CHECK_LEVEL_MAX));
-        let (agent, parameters) = (agent?, parameters?);
-        let written = |name: &String| parameters.iter().any(|(written, _)| written == name);
+        let secret_parameters = fields.or(reader, "secret_parameters", "{}", |reader, node, path| {
+            let files = secret::files(reader, node, path, parameters.as_deref().unwrap_or_default())?;
+            known(reader, node, files.iter().map(|(name, _)| name), &told)?;
+            Some(files)
+        });
+        let (agent, parameters, secret_parameters) = (agent?, parameters?, secret_parameters?);
+        let names = || parameters.iter().map(|(name, _)| name).chain(secret_parameters.iter().map(|(name, _)| name));
+        let written = |wanted: &String| names().any(|name| name == wanted);
         let required = told.parameters.iter().filter(|(_, required)| **required).map(|(name, _)| name);
         let lacking: Vec<String> = required.filter(|name| !written(name)).cloned().collect();
         if !lacking.is_empty() {
@@ -151,7 +163,8 @@ impl Kind for Ocf {
             let problem = Problem::at(fields.place("parameters"), message);
             reader.warn(problem.help(format!("write `parameters: {{\"{}\": \"…\"}}`", lacking.join("\": \"…\", \""))));
         }
-        Some(Ocf { agent, parameters, check_level: check_level?, lacking, advised: advised(&told) })
+        let advised = advised(&told);
+        Some(Ocf { agent, parameters, secret_parameters, check_level: check_level?, lacking, advised })
     }
 
     fn name(&self) -> String {
@@ -182,6 +195,8 @@ impl Kind for Ocf {
         program.variables.extend(of_call.map(|(name, value)| (name.to_owned(), value)));
         let parameters = self.parameters.iter();
         program.variables.extend(parameters.map(|(name, value)| (format!("OCF_RESKEY_{name}"), value.clone())));
+        let secrets = self.secret_parameters.iter();
+        program.secret_files.extend(secrets.map(|(name, path)| (format!("OCF_RESKEY_{name}"), path.clone())));
         Ok(program)
     }
 
@@ -196,8 +211,23 @@ impl Kind for Ocf {
             _ => Outcome::Failed,
         };
         match meaning(*code).or(verified::meaning(*code)) {
+            // It is asked by hand, and its last line is told beside this.
+            Some(meaning) if action == Action::Validate => {
+                let meaning = meaning.trim_end_matches(": see the script log");
+                Answer { outcome, said: format!("exited {code}: {meaning}") }
+            }
             Some(meaning) => Answer { outcome, said: format!("exited {code}: {meaning}") },
             None => Answer { outcome, said: exit.to_string() },
+        }
+    }
+
+    /// An agent need not have `validate-all`. Wrong parameters are wrong on every host; all else may be right on this one
+    /// when the store is mounted.
+    fn weight(&self, exit: &StepExit) -> Option<Severity> {
+        match exit {
+            StepExit::Code(0 | 3) => None,
+            StepExit::Code(6) => Some(Severity::Error),
+            _ => Some(Severity::Warning),
         }
     }
 
@@ -205,20 +235,32 @@ impl Kind for Ocf {
         self.advised.get(&action).copied()
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    /// OCF_NOT_RUNNING of a monitor that is no probe: to a probe agents say 7 also where they cannot look, because what
+    /// they would look with is not here.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Monitor, exits: &[7] })
+    }
+
+    fn missing(&self, _directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let mut missing: Vec<String> = not_runnable(&self.agent.path).into_iter().collect();
         if !self.lacking.is_empty() {
             let (name, lacking) = (&self.agent.name, self.lacking.join(", "));
             missing.push(format!("the agent {name} requires more parameters in failover.ron: {lacking}"));
         }
+        missing.extend(self.secret_parameters.iter().filter_map(|(_, path)| prepare::secret(path).err()));
         missing
     }
 }
 
 /// Whether the agent knows these parameters. One that it does not know is told and passed on all the same: Pacemaker does
 /// so, and an agent may know more than it tells.
-fn known(reader: &mut Reader<'_>, node: &Node, parameters: &[(String, String)], told: &MetaData) -> Read<()> {
-    for (name, _) in parameters {
+fn known<'a>(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    parameters: impl Iterator<Item = &'a String>,
+    told: &MetaData,
+) -> Read<()> {
+    for name in parameters {
         let problem = |message: String| Problem::at(node.span.clone(), message);
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let problem = problem(format!("{name:?} cannot be the name of a variable, OCF_RESKEY_{name}"));
@@ -248,6 +290,7 @@ fn advised(told: &MetaData) -> BTreeMap<Action, Duration> {
         (Action::Restart, sum(&["stop", "monitor", "start", "monitor"])),
         (Action::Monitor, sum(&["monitor"])),
         (Action::Exclusive, sum(&["monitor"])),
+        (Action::Validate, Some(sum(&["validate-all"]).unwrap_or(VALIDATE_LIMIT).min(VALIDATE_LIMIT))),
     ]
     .into_iter()
     .filter_map(|(action, limit)| Some((action, limit?)))
@@ -260,6 +303,7 @@ const fn word(action: Action) -> &'static str {
         Action::Stop => "stop",
         Action::Monitor | Action::Exclusive => "monitor",
         Action::Restart => "restart",
+        Action::Validate => "validate-all",
     }
 }
 

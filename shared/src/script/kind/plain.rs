@@ -10,6 +10,7 @@ use super::program::not_runnable;
 use super::{Action, Call, Kind, Place, Program};
 use crate::config::{Fields, Node, Read, Reader, leaf};
 use crate::script::Operation;
+use crate::script::user::RunAs;
 
 /// Most words of one command.
 const WORDS_MAX: usize = 256;
@@ -67,7 +68,7 @@ impl Kind for Plain {
         Ok(Program::of(std::iter::once(program).chain(arguments.iter().map(Into::into))))
     }
 
-    fn missing(&self, directory: &Path) -> Vec<String> {
+    fn missing(&self, directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         let programs = self.commands.values().filter_map(|words| words.first()).filter(|word| word.contains('/'));
         programs.filter_map(|word| not_runnable(&directory.join(word))).collect()
     }

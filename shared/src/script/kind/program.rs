@@ -17,12 +17,14 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// What its contract adds to the environment of design-wide variables.
     pub variables: BTreeMap<String, String>,
+    /// Variables whose values are secrets: the files that hold them, read at the call and kept nowhere.
+    pub secret_files: BTreeMap<String, PathBuf>,
 }
 
 impl Program {
     /// A program without variables of its own.
     pub fn of<Argument: Into<OsString>>(arguments: impl IntoIterator<Item = Argument>) -> Program {
-        Program { arguments: arguments.into_iter().map(Into::into).collect(), variables: BTreeMap::new() }
+        Program { arguments: arguments.into_iter().map(Into::into).collect(), ..Program::default() }
     }
 }
 

@@ -12,6 +12,7 @@ use super::program::{first_word, not_runnable};
 use super::{Action, Call, Kind, Place, Program};
 use crate::config::{Fields, Read, Reader, leaf};
 use crate::script::Operation;
+use crate::script::user::RunAs;
 
 /// `"./start.sh >/var/log/start.log 2>&1"`, `Step(command: …)`; as a resource `Step(start: …, stop: …, status: …)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +67,7 @@ impl Kind for ShellLine {
         Ok(Program::of(["/bin/sh", "-c", self.line(call.action)]))
     }
 
-    fn missing(&self, directory: &Path) -> Vec<String> {
+    fn missing(&self, directory: &Path, _user: Option<&RunAs>) -> Vec<String> {
         self.lines.values().filter_map(|line| not_runnable(&first_word(line, directory)?)).collect()
     }
 }

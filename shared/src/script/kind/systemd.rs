@@ -4,6 +4,7 @@
 //! left in its control group: `KillMode=process` and `KillMode=none` leave some behind, and systemd then calls the unit
 //! inactive all the same.
 
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::verified;
-use super::{Action, Answer, Call, Kind, Outcome, Place, Program};
+use super::{Action, Answer, Call, Kind, Outcome, Place, Program, SaysStopped};
 use crate::config::{Fields, Node, Problem, Read, Reader, leaf};
 use crate::script::environment::PATH;
+use crate::script::user::{self, RunAs};
 use crate::script::{Operation, StepExit};
 
 /// Calls systemctl and looks at what a start or a stop has come to.
@@ -23,31 +25,30 @@ const CALL: &str = include_str!("systemd/call.sh");
 const SERVICE: &str = ".service";
 /// systemd takes no longer name.
 const UNIT_BYTES_MAX: usize = 255;
-/// Where units are found (systemd.unit(5), "System Unit Search Path").
-const FOLDERS: [&str; 11] = [
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-    "/run/systemd/generator.late",
-];
-
 /// `Systemd(unit: "dovecot.service")`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Systemd {
     /// With its type.
     unit: String,
+    manager: Manager,
 }
+
+/// Whose systemd starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Manager {
+    /// The host's.
+    System,
+    /// That of the user in `run_as`.
+    User,
+}
+
+const MANAGERS: [(&str, Manager); 2] = [("System", Manager::System), ("User", Manager::User)];
 
 impl Kind for Systemd {
     fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>, _place: Place) -> Read<Systemd> {
-        Some(Systemd { unit: fields.required(reader, "unit", "\"dovecot.service\"", unit)? })
+        let unit = fields.required(reader, "unit", "\"dovecot.service\"", unit);
+        let manager = fields.or(reader, "manager", "System", leaf::choice(&MANAGERS));
+        Some(Systemd { unit: unit?, manager: manager? })
     }
 
     fn name(&self) -> String {
@@ -57,15 +58,18 @@ impl Kind for Systemd {
     }
 
     fn title(&self, action: Action, _operation: Operation) -> String {
-        format!("systemctl {} {}", word(action), self.unit)
+        let whose = if self.manager == Manager::User { "--user " } else { "" };
+        format!("systemctl {whose}{} {}", word(action), self.unit)
     }
 
-    fn can(&self, _action: Action) -> bool {
-        true
+    fn can(&self, action: Action) -> bool {
+        action != Action::Validate
     }
 
     fn program(&self, call: &Call<'_>) -> Result<Program, String> {
-        Ok(Program::of(["/bin/sh", "-c", CALL, &self.unit, word(call.action)]))
+        let mut arguments = vec!["/bin/sh", "-c", CALL, &self.unit, word(call.action)];
+        arguments.extend((self.manager == Manager::User).then_some("--user"));
+        Ok(Program::of(arguments))
     }
 
     fn answer(&self, action: Action, exit: &StepExit) -> Answer {
@@ -84,6 +88,8 @@ impl Kind for Systemd {
             (Action::Exclusive, 5) => (Outcome::Running, Some("the unit is starting or stopping")),
             (Action::Monitor, 6) => (Outcome::Failed, Some(LEFT)),
             (Action::Exclusive, 6) => (Outcome::Running, Some(LEFT)),
+            (Action::Monitor, 7) => (Outcome::Failed, Some(UNKNOWN)),
+            (Action::Exclusive, 7) => (Outcome::Passed, Some(UNKNOWN)),
             (_, 0) => (Outcome::Passed, None),
             (_, code) => (Outcome::Failed, meaning(*code).or(verified::meaning(*code))),
         };
@@ -93,22 +99,47 @@ impl Kind for Systemd {
         }
     }
 
-    fn missing(&self, _directory: &Path) -> Vec<String> {
+    /// Inactive or failed, with nothing left in its control group. A unit that systemd does not know is inactive to it,
+    /// too, which says nothing.
+    fn tells_not_running(&self) -> Option<SaysStopped> {
+        Some(SaysStopped { asked: Action::Exclusive, exits: &[1, 3] })
+    }
+
+    fn missing(&self, _directory: &Path, user: Option<&RunAs>) -> Vec<String> {
         let mut missing = Vec::new();
         if !PATH.split(':').any(|folder| Path::new(folder).join("systemctl").is_file()) {
             missing.push("systemctl, which starts units, is not on this host: install systemd".to_owned());
         }
-        if !FOLDERS.iter().any(|folder| self.files(folder).iter().any(|file| file.exists())) {
-            missing.push(format!("the unit {} is in none of systemd's folders: install it", self.unit));
+        let of_user = match (self.manager, user) {
+            (Manager::System, _) => None,
+            (Manager::User, Some(user)) => Some(user.clone()),
+            (Manager::User, None) => match user::own() {
+                Ok(user) => Some(user),
+                Err(why) => return missing.into_iter().chain([why]).collect(),
+            },
+        };
+        let folders = match &of_user {
+            None => places::of_system(),
+            Some(user) => places::of_user(user.home()),
+        };
+        if !folders.iter().any(|folder| self.files(folder).iter().any(|file| file.exists())) {
+            let whose = if of_user.is_some() { "that user's systemd" } else { "systemd" };
+            missing.push(format!("the unit {} is in none of the folders of {whose}: install it", self.unit));
         }
+        missing.extend(of_user.and_then(|user| places::not_lingering(user.name())));
         missing
     }
 }
 
 impl Systemd {
+    /// Whether the systemd of a user starts it.
+    #[must_use]
+    pub fn is_of_user(&self) -> bool {
+        self.manager == Manager::User
+    }
+
     /// What systemd would look for in a folder: an instance may come from its template.
-    fn files(&self, folder: &str) -> Vec<PathBuf> {
-        let folder = Path::new(folder);
+    fn files(&self, folder: &Path) -> Vec<PathBuf> {
         let mut files = vec![folder.join(&self.unit)];
         if let Some((template, instance)) = self.unit.split_once('@')
             && let Some((_, kind)) = instance.rsplit_once('.')
@@ -119,6 +150,7 @@ impl Systemd {
     }
 }
 
+const UNKNOWN: &str = "systemd knows no unit of this name";
 const LEFT: &str = "the unit is not active, and processes are left in its control group";
 
 /// A unit's name, in full.
@@ -140,7 +172,7 @@ const fn word(action: Action) -> &'static str {
         Action::Start => "start",
         Action::Stop => "stop",
         Action::Restart => "restart",
-        Action::Monitor | Action::Exclusive => "status",
+        Action::Monitor | Action::Exclusive | Action::Validate => "status",
     }
 }
 

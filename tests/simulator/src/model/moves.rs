@@ -2,7 +2,7 @@
 
 use failover_shared::decision::{ArbiterRequest, Command, Event, StateName, Symptom, Verdict};
 
-use super::arbiter::Acted;
+use super::arbiter::{Acted, Kind};
 use super::bounds::Bounds;
 use super::fault::Fault;
 use super::host::{Host, Mood, Question, Stage};
@@ -166,10 +166,16 @@ impl Pair {
         let (role, boot) = (host.role, host.boot());
         let Some(question) = self.host(index).question.clone() else { return };
         let next = match question.stage {
-            Stage::Asked => match self.arbiter.act(role, boot, &question.request) {
-                Acted::Answers(reply) => Stage::Answered(reply),
-                Acted::Looks(epoch) => Stage::Looks(epoch),
-            },
+            Stage::Asked => {
+                if self.arbiter.kind() == Kind::Compare && writes_slot(&question.request) {
+                    // A write compares the slot's revision, so that an earlier one took effect before this or never does.
+                    self.host(index).stray.take_if(|earlier| writes_slot(earlier));
+                }
+                match self.arbiter.act(role, boot, &question.request) {
+                    Acted::Answers(reply) => Stage::Answered(reply),
+                    Acted::Looks(epoch) => Stage::Looks(epoch),
+                }
+            }
             Stage::Looks(epoch) => Stage::Answered(self.arbiter.look(epoch)),
             Stage::Answered(reply) => {
                 self.host(index).question = None;
@@ -251,4 +257,8 @@ fn goes_on(host: &Host, question: &Question) -> bool {
 
 fn is_of_messages(fault: Fault) -> bool {
     matches!(fault, Fault::MessageLost | Fault::MessageLate | Fault::MessageTwice)
+}
+
+fn writes_slot(request: &ArbiterRequest) -> bool {
+    matches!(request, ArbiterRequest::Renew { .. } | ArbiterRequest::Release { .. })
 }

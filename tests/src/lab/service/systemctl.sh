@@ -1,6 +1,8 @@
 #!/bin/sh
-# A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in):
+# A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in), and for --user in its folder
+# user-UID:
 #   UNIT.state   its ActiveState             UNIT.start, UNIT.stop   what is run for it, if they are there
+#   UNIT.load    its LoadState
 #   UNIT.group   its control group           UNIT.stays              the state that it keeps, whatever is done
 #   UNIT.exit    how start, stop and restart end, with nothing done    calls   each of those calls, one a line
 units=${STAND_IN_UNITS:-/run/stand-in}
@@ -17,13 +19,24 @@ act() {
     [ ! -x "$units/$unit.$1" ] || "$units/$unit.$1"
 }
 
+if [ "$1" = --user ]; then
+    units=$units/user-$(id -u)
+    shift
+    if [ ! -d "${XDG_RUNTIME_DIR:-}" ]; then
+        echo "Failed to connect to bus: No medium found" >&2
+        exit 1
+    fi
+fi
 action=$1
 for unit in "$@"; do :; done
 case $action in
 show)
-    file=state
-    [ "$3" = ActiveState ] || file=group
-    [ "$3" != Result ] || file=result
+    case $3 in
+    ActiveState) file=state ;;
+    LoadState) file=load ;;
+    Result) file=result ;;
+    *) file=group ;;
+    esac
     echo "$3=$(cat "$units/$unit.$file" 2>/dev/null)"
     exit
     ;;

@@ -2,6 +2,7 @@
 
 use super::super::harness::Folder;
 use super::*;
+use crate::decision::Presence;
 
 const MAIL: &str = r#"Lsb(script: "HERE/mail")"#;
 /// Our own example: what it starts is a file.
@@ -16,7 +17,7 @@ fn script(start: &str, stop: &str, status: &str) -> String {
 async fn an_init_script_is_started_asked_restarted_and_stopped_each_twice() {
     let folder = Folder::new();
     folder.script("mail", EXAMPLE);
-    let file = [("EXAMPLE_PID_FILE", folder.path("pid").display().to_string())];
+    let file = [("PID_FILE", folder.path("pid").display().to_string())];
     let file: Vec<_> = file.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for (action, said, outcome) in [
         (Action::Exclusive, "exited 3: it does not run", Outcome::Passed),
@@ -59,6 +60,25 @@ async fn of_an_init_scripts_exit_and_its_status_the_status_decides() {
         let said_now = &asked.answer.said;
         assert!(said_now.starts_with(said), "{start}/{stop}/{status}: {said_now}: {}", asked.tail);
         assert_eq!(asked.answer.passed(), said == "exited 0");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_rests_on_an_init_scripts_status_only_where_that_says_not_running() {
+    for (code, said) in [
+        (3, ""),
+        (0, "resource mail exited 0: it runs"),
+        // It died, and what it had started may not have.
+        (1, "resource mail does not run: cannot tell: exited 1: it is dead"),
+        (2, "resource mail does not run: cannot tell: exited 2: it is dead"),
+        (4, "resource mail does not run: cannot tell: exited 4"),
+        (127, "resource mail does not run: cannot tell: exited 127"),
+    ] {
+        let folder = Folder::new();
+        folder.script("mail", &script("", "", &format!("exit {code}")));
+        let (missing, presence) = folder.stopped(MAIL, "mail", &[]).await;
+        assert!(missing.starts_with(said) && missing.is_empty() == said.is_empty(), "{code}: {missing}");
+        assert_eq!(presence == Presence::NothingRuns, (1..=3).contains(&code), "{code}: {presence:?}");
     }
 }
 

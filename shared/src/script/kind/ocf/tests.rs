@@ -6,6 +6,7 @@ use std::io::Write as _;
 use super::super::AnyKind;
 use super::super::harness::Folder;
 use super::*;
+use crate::decision::Presence;
 
 /// Our own example, as an agent of the provider `example`.
 const EXAMPLE: &str = include_str!("../../../../../scripts/examples/ocf.sh");
@@ -116,6 +117,33 @@ async fn each_exit_of_an_agent_is_told_with_its_meaning() {
 }
 
 #[tokio::test]
+async fn a_stop_rests_on_an_agents_monitor_only_where_that_says_not_running() {
+    for (code, said, before) in [
+        (7, "", "nothing runs"),
+        (0, "resource web1 exited 0: OCF_SUCCESS", "runs"),
+        (8, "resource web1 exited 8: OCF_RUNNING_PROMOTED", "runs"),
+        (9, "resource web1 does not run: cannot tell: exited 9", "runs"),
+        (1, "resource web1 does not run: cannot tell: exited 1", "cannot tell"),
+        // Not installed here: it cannot have been started since the boot, but behind a stop that is no answer.
+        (5, "resource web1 does not run: cannot tell: exited 5: OCF_ERR_INSTALLED", "nothing runs"),
+        (127, "resource web1 does not run: cannot tell: exited 127", "cannot tell"),
+    ] {
+        let (missing, presence) = agent(META_DATA, &format!("exit {code}")).stopped(WEB, "web1", &[]).await;
+        assert!(missing.starts_with(said) && missing.is_empty() == said.is_empty(), "{code}: {missing}");
+        let found = match presence {
+            Presence::NothingRuns => "nothing runs",
+            Presence::Runs(_) => "runs",
+            Presence::CannotTell(_) => "cannot tell",
+        };
+        assert_eq!(found, before, "{code}");
+    }
+    // What an agent says to a probe because it lacks what it would look with is no evidence of a stop.
+    let lost = agent(META_DATA, "[ $OCF_RESKEY_CRM_meta_interval = 0 ] && exit 7; exit 5");
+    let (missing, presence) = lost.stopped(WEB, "web1", &[]).await;
+    assert!(missing.contains("OCF_ERR_INSTALLED") && presence == Presence::NothingRuns, "{missing}, {presence:?}");
+}
+
+#[tokio::test]
 async fn a_start_counts_if_the_monitor_says_so_and_a_stop_if_it_does_not() {
     let by = |monitor: i32| agent(META_DATA, &format!("case $1 in monitor) exit {monitor};; esac"));
     for (monitor, start, stop) in [
@@ -160,6 +188,7 @@ fn the_time_that_an_agent_asks_for_is_the_default_limit_of_each_call() {
         (Action::Monitor, 10),
         (Action::Restart, 70),
         (Action::Exclusive, 10),
+        (Action::Validate, 20),
     ];
     assert_eq!(seconds(WEB), advised);
     let written = seconds(&WEB.replace("})", "}, timeout: Timeout(start: \"9s\"))"));
@@ -281,5 +310,64 @@ async fn debians_agents_tell_their_meta_data_and_dummy_runs() {
     ] {
         let asked = folder.asked(dummy, action).await;
         assert_eq!(asked.answer.outcome, outcome, "{action:?}: {}: {}", asked.answer.said, asked.tail);
+    }
+}
+
+/// An agent with a secret parameter in a file of this mode, and the agent's answer to a monitor.
+async fn secret(mode: u32, body: &str) -> (Folder, crate::script::Asked) {
+    let folder = agent(META_DATA, body);
+    fs::write(folder.path("web.pass"), "hunter2 \u{e9}\n").unwrap();
+    fs::set_permissions(folder.path("web.pass"), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let asked = folder.asked(SECRET, Action::Monitor).await;
+    (folder, asked)
+}
+
+const SECRET: &str = r#"Ocf(name: "web1", agent: "HERE/resource.d/example/web", parameters: {"state": "HERE/state"},
+    secret_parameters: {"config_file": "web.pass"})"#;
+
+#[tokio::test]
+async fn a_secret_parameter_comes_from_its_file_and_is_in_no_output_and_no_argument() {
+    let body = r#"[ "$OCF_RESKEY_config_file" = "hunter2 é" ] || exit 1
+        grep -aq hunter2 /proc/$$/cmdline && exit 2
+        echo "the value is $OCF_RESKEY_config_file"; printf 'in two pieces: hunt'; sleep 0.1; printf 'er2 é'"#;
+    let (folder, asked) = secret(0o600, body).await;
+    assert!(asked.answer.passed(), "{}: {}", asked.answer.said, asked.tail);
+    assert_eq!(asked.tail, "the value is [secret]\nin two pieces: [secret]");
+    let loaded = folder.loaded(SECRET);
+    let shown = format!("{:?} {:?} {:?}", loaded.config, loaded.resolved(), asked);
+    assert!(!shown.contains("hunter2") && shown.contains("web.pass"), "{shown}");
+    assert_eq!(folder.missing(SECRET), "");
+}
+
+#[tokio::test]
+async fn a_secret_that_others_can_read_is_refused_with_what_to_do_at_the_call_and_before() {
+    let (folder, asked) = secret(0o640, "touch ran").await;
+    let said = "web.pass can be read by others (mode 0640): run `chmod 600 ";
+    assert!(asked.answer.said.contains(said), "{}", asked.answer.said);
+    assert!(folder.missing(SECRET).contains(said) && !folder.path("ran").exists(), "{}", folder.missing(SECRET));
+    fs::remove_file(folder.path("web.pass")).unwrap();
+    assert!(folder.missing(SECRET).contains("web.pass cannot be read"), "{}", folder.missing(SECRET));
+    fs::write(folder.path("web.pass"), "a\0b").unwrap();
+    fs::set_permissions(folder.path("web.pass"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(folder.asked(SECRET, Action::Start).await.answer.said.contains("holds a NUL byte"));
+}
+
+#[test]
+fn secret_parameters_are_parameters_and_a_secret_in_the_configuration_is_refused() {
+    let folder = agent(META_DATA, "");
+    // What the agent requires may come from a file.
+    let entry = WEB.replace("parameters: {\"state\"", "secret_parameters: {\"state\"");
+    assert_eq!(warnings(&folder, &entry), "");
+    let unknown = warnings(&folder, &SECRET.replace("config_file", "confg_file"));
+    assert!(unknown.contains("did you mean `config_file`?"), "{unknown}");
+    for (from, to, said) in [
+        ("{\"config_file\": \"web.pass\"}", "{\"state\": \"web.pass\"}", "the parameter \"state\" stands here twice"),
+        ("{\"config_file\": \"web.pass\"}", "\"web.pass\"", "a map in braces"),
+        ("config_file", "config-file", "cannot be the name of a variable"),
+        ("\"state\": \"HERE/state\"", "\"password\": \"hunter2\"", "of an `Ocf`, in `secret_parameters`"),
+    ] {
+        let text = format!("Pair(service: (resources: [{}]))", SECRET.replace(from, to));
+        let problems = crate::config::parse(&text, Path::new("x.ron"), Path::new("/")).unwrap_err().to_string();
+        assert!(problems.contains(said) && !problems.contains("hunter2"), "{said:?} is not in {problems}");
     }
 }

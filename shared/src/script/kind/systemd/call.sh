@@ -1,6 +1,19 @@
 # shellcheck shell=sh
-# $0: the unit. $1: start, stop, restart or status.
+# $0: the unit. $1: start, stop, restart or status. $2: --user, if it is one of this user's own systemd.
 unit=$0
+of_user=${2:-}
+if [ -n "$of_user" ]; then
+    # Where a login would have set it to, and where systemctl looks for the user's systemd.
+    export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
+    if [ ! -d "$XDG_RUNTIME_DIR" ]; then
+        echo "failover: the systemd of $(id -un) does not run: no $XDG_RUNTIME_DIR (loginctl enable-linger $(id -un))" >&2
+        exit 4
+    fi
+fi
+
+systemctl() {
+    command systemctl ${of_user:+--user} "$@"
+}
 
 property() {
     LC_ALL=C systemctl show --property "$1" -- "$unit" | sed -n "s/^$1=//p"
@@ -16,7 +29,7 @@ populated() {
     [ -n "$(find "/sys/fs/cgroup/systemd$1" -name cgroup.procs -exec cat {} + 2>/dev/null)" ]
 }
 
-# 0 runs, 1 failed, 3 does not run, 4 nobody knows, 5 is on its way
+# 0 runs, 1 failed, 3 does not run, 4 nobody knows, 5 is on its way, 6 processes are left, 7 there is no such unit
 status() {
     group=$(property ControlGroup)
     state=$(property ActiveState)
@@ -26,6 +39,11 @@ status() {
         if populated "$group"; then
             echo "failover: $unit is $state, and processes are left in its control group $group" >&2
             return 6
+        fi
+        # What it does not know is inactive to it, too.
+        if [ "$state" = inactive ] && [ "$(property LoadState)" = not-found ]; then
+            echo "failover: systemd knows no unit $unit" >&2
+            return 7
         fi
         [ "$state" = inactive ] && return 3
         echo "failover: $unit failed: $(property Result)" >&2
@@ -59,8 +77,8 @@ stop() {
         code=6
     fi
     case $code in
-    # Failed, and nothing is left of it: it did not end as it should have, but it has.
-    1 | 3) return 0 ;;
+    # Failed, and nothing is left of it: it did not end as it should have, but it has. A transient unit is gone.
+    1 | 3 | 7) return 0 ;;
     4) return 123 ;;
     esac
     return 122

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::super::harness::Folder;
 use super::*;
+use crate::decision::Presence;
 use crate::script::cgroup;
 
 /// A stand-in for systemctl: a unit's state is in the file `UNIT.state`, its control group in `UNIT.group`; what is
@@ -56,6 +57,44 @@ async fn a_unit_is_started_asked_restarted_and_stopped_each_twice() {
 }
 
 #[tokio::test]
+async fn a_unit_of_a_user_is_that_users_systemds_and_not_the_hosts() {
+    let (folder, mut variables) = folder();
+    let uid = nix::unistd::Uid::effective();
+    fs::create_dir(folder.path(&format!("units/user-{uid}"))).unwrap();
+    variables.push(("XDG_RUNTIME_DIR", folder.path("").display().to_string()));
+    write(&folder, "state", "failed");
+    fs::write(folder.path(&format!("units/user-{uid}/mail.service.state")), "inactive").unwrap();
+    let entry = format!(r#"Systemd(unit: "mail", manager: User, run_as: "{uid}")"#);
+    let ask = async |action: Action, variables: &[(&str, String)]| {
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        folder.asked_with(&entry, action, &variables).await
+    };
+    for (action, said) in [
+        (Action::Exclusive, "exited 3: the unit is inactive"),
+        (Action::Start, "exited 0"),
+        (Action::Start, "exited 0"),
+        (Action::Monitor, "exited 0: the unit is active"),
+        (Action::Restart, "exited 0"),
+        (Action::Stop, "exited 0"),
+        (Action::Monitor, "exited 3: the unit is inactive"),
+    ] {
+        let asked = ask(action, &variables).await;
+        assert_eq!(asked.answer.said, said, "{action:?}: {}", asked.tail);
+    }
+    assert_eq!(folder.text("units/mail.service.state"), "failed", "the host's own unit was touched");
+    assert_eq!(
+        folder.resource(&entry).to(Action::Stop).title(Operation::Giveback),
+        "systemctl --user stop mail.service"
+    );
+    // Where that user's systemd does not run, nobody knows.
+    variables.pop();
+    variables.push(("XDG_RUNTIME_DIR", folder.path("nowhere").display().to_string()));
+    let asked = ask(Action::Exclusive, &variables).await;
+    assert!(asked.answer.said.starts_with("exited 4: ") && asked.answer.outcome == Outcome::Failed, "{asked:?}");
+    assert!(asked.tail.contains("loginctl enable-linger"), "{}", asked.tail);
+}
+
+#[tokio::test]
 async fn each_state_of_a_unit_is_told_with_its_meaning() {
     use Outcome::{Failed, NotRunning, Passed, Running};
     for (state, said, monitor, probe) in [
@@ -103,6 +142,27 @@ async fn a_start_counts_if_the_unit_is_active_and_a_stop_if_it_is_not() {
 }
 
 #[tokio::test]
+async fn a_stop_rests_on_a_units_state_only_where_that_is_inactive_or_failed() {
+    for (state, load, said, nothing_runs) in [
+        ("inactive", "loaded", "", true),
+        ("failed", "loaded", "", true),
+        ("active", "loaded", "resource mail exited 0: the unit is active", false),
+        ("deactivating", "loaded", "resource mail exited 5: the unit is starting or stopping", false),
+        ("", "", "resource mail does not run: cannot tell: exited 4", false),
+        // A name that is wrong is inactive, too.
+        ("inactive", "not-found", "resource mail does not run: cannot tell: exited 7: systemd knows no unit", true),
+    ] {
+        let (folder, variables) = folder();
+        write(&folder, "state", state);
+        write(&folder, "load", load);
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (missing, presence) = folder.stopped(MAIL, "mail", &variables).await;
+        assert!(missing.starts_with(said) && missing.is_empty() == said.is_empty(), "{state}, {load}: {missing}");
+        assert_eq!(presence == Presence::NothingRuns, nothing_runs, "{state}, {load}: {presence:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_does_not_count_while_a_process_is_left_in_the_units_control_group() {
     let Some(root) = cgroup::root() else {
         println!("not run: no cgroup v2 here");
@@ -137,10 +197,13 @@ async fn a_stop_does_not_count_while_a_process_is_left_in_the_units_control_grou
 
 #[test]
 fn a_unit_or_systemctl_that_is_not_there_is_told_before() {
+    let missing = Folder::new().missing(r#"Systemd(unit: "no-such-unit@1", manager: User)"#);
+    assert!(missing.contains("no-such-unit@1.service is in none of the folders of that user's systemd"), "{missing}");
+    assert!(missing.contains("run `loginctl enable-linger "), "{missing}");
     let missing = Folder::new().missing(r#"Systemd(unit: "no-such-unit@1")"#);
-    assert!(missing.contains("the unit no-such-unit@1.service is in none of systemd's folders"), "{missing}");
-    let unit = Systemd { unit: "getty@tty1.service".to_owned() };
-    let names: Vec<_> = unit.files("/x").iter().map(|file| file.display().to_string()).collect();
+    assert!(missing.contains("the unit no-such-unit@1.service is in none of the folders of systemd"), "{missing}");
+    let unit = Systemd { unit: "getty@tty1.service".to_owned(), manager: Manager::System };
+    let names: Vec<_> = unit.files(Path::new("/x")).iter().map(|file| file.display().to_string()).collect();
     assert_eq!(names, ["/x/getty@tty1.service", "/x/getty@.service"]);
 }
 
