@@ -14,6 +14,7 @@ mod hand_over;
 mod history;
 mod import;
 mod init;
+mod metrics;
 mod moving;
 mod order;
 mod out;
@@ -67,6 +68,8 @@ const EXIT_CODES: &str = "Exit codes: 0 well or done; 1 degraded, warnings, or s
 enum Command {
     /// Who runs the service, how each host is, and what speaks against calm
     Status(status::Arguments),
+    /// The status as metrics, in Prometheus' text format
+    Metrics,
     /// Move the service to the slave, and watch
     Takeover(moving::Arguments),
     /// Move the service back to the master, and watch
@@ -148,6 +151,7 @@ async fn obey(arguments: &Arguments, out: &mut Out<'_>) -> anyhow::Result<Exit> 
     let daemon = Daemon::find(&arguments.run_dir, *role);
     match &arguments.command {
         Command::Status(flags) => status::run(daemon, flags, out).await,
+        Command::Metrics => metrics::run(daemon, out).await,
         Command::Takeover(flags) => moving::run(&daemon?, Role::Slave, flags, out).await,
         Command::Takeback(flags) => moving::run(&daemon?, Role::Master, flags, out).await,
         Command::HandOver(flags) => hand_over::run(&daemon?, flags, out).await,
