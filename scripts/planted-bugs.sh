@@ -1,13 +1,13 @@
 #!/bin/bash
 # Shows that the simulator and the tests see: puts one bug after another into the program, and each has to be caught.
 #   scripts/planted-bugs.sh [--schedules N] [--bug NAME]
-#   --schedules N   random schedules to catch a bug in (20000)
+#   --schedules N   random schedules to catch a bug in, at most (200000)
 #   --bug NAME      only this one
 # A line each. Ends with 1 when one is not caught, or when the canary is not found in about 1 % of the seeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-schedules=20000
+schedules=200000
 only=
 while [ $# -gt 0 ]; do
   case "$1" in

@@ -76,30 +76,18 @@ check_purity() {
   fi
 }
 
-# The simulator and the model checker, which want nothing but the processor, in its idle time: the other tests mostly wait.
-# A package of their own, so that they compile in seconds at the highest level.
-run_simulator() {
-  local idle=(nice -n 19)
-  if command -v chrt >/dev/null; then idle=(chrt --idle 0); fi
-  "${idle[@]}" cargo nextest run --locked -p failover-simulator --cargo-profile simulation
-}
-
-# Runs all tests; ends with what could not be run and the runner's own summary.
+# Runs all tests; ends with what could not be run and the runner's own summary. The simulator and the model checker are
+# run apart: by themselves they compile in seconds at the highest level, and they keep both cores busy.
 run_tests() {
-  local log not_run simulator status=0
+  local log not_run status=0
   log=$(mktemp)
   not_run=$(mktemp)
   export FAILOVER_NOT_RUN=$not_run
   if [ "${#features[@]}" -eq 0 ]; then echo "not run: arbiter_etcd, arbiter_etcd_access: built without etcd" >"$not_run"; fi
   if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --no-run --locked --workspace --exclude failover-simulator "${features[@]}"
-    run_simulator >"$log.simulator" 2>&1 &
-    simulator=$!
+    cargo nextest run --locked -p failover-simulator --cargo-profile simulation 2>&1 | tee "$log.simulator" || status=$?
     cargo nextest run --locked --workspace --exclude failover-simulator "${features[@]}" 2>&1 | tee "$log" || status=$?
     cargo test --locked --workspace "${features[@]}" --doc --quiet 2>&1 | tee "$log.doc" || status=$?
-    wait "$simulator" || status=$?
-    section "Simulator and model checker"
-    cat "$log.simulator"
     section "Summary"
     sed -n '/Summary \[/,$p' "$log.simulator"
     sed -n '/Summary \[/,$p' "$log"

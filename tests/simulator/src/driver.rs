@@ -50,8 +50,12 @@ impl World {
             }
             Action::Look { operation } => self.after(1, 20, Item::LookEnds(index, incarnation, operation)),
             Action::Start { operation, epoch, resume, .. } => {
-                self.judge.starts(&self.hosts[index], epoch, resume);
+                let local = Millis(self.hosts[index].clock.fast_ms(self.now));
+                self.judge.starts(&self.hosts[index], local, epoch, resume);
                 if let Some(arbiter) = &self.arbiter {
+                    if !resume {
+                        self.judge.s2_looked_since_its_claim(&self.hosts[index], epoch);
+                    }
                     self.judge.s2_start_holds_the_claim(&self.hosts[index], epoch, arbiter.owner(epoch));
                 }
                 self.run_list(index, true, operation, epoch, resume);

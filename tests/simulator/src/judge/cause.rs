@@ -27,6 +27,8 @@ pub struct Heard {
     claim: Option<Epoch>,
     /// That epoch was held by this host itself, so the peer's was over before.
     was_holder: bool,
+    /// It has read the arbiter since its claim was made.
+    looked_since_claim: bool,
 }
 
 impl Judge {
@@ -43,7 +45,9 @@ impl Judge {
             Event::Command { command: Command::MoveHere { .. } | Command::StartAlone { .. }, .. } => {
                 heard.commanded = true;
             }
+            Event::Arbiter { reply: ArbiterReply::Claimed, .. } => heard.looked_since_claim = false,
             Event::Arbiter { reply: ArbiterReply::Seen(view), .. } => {
+                heard.looked_since_claim = true;
                 // An arbiter that shows less than before says nothing of any lease.
                 let claim = view.claim.map(|claim| claim.epoch);
                 if claim < heard.claim {
@@ -111,13 +115,32 @@ impl Judge {
     /// own words say, unless its last words are that it has let go, or this host has held the lease since.
     pub fn s4_waited_first(&mut self, host: &Host, slow: Millis, request: &ArbiterRequest) {
         let (ArbiterRequest::Claim { epoch, .. }, Some(node)) = (request, host.node()) else { return };
-        let State::Claimed { proof: Proof::Lease(LeaseProof::Expired { .. }), .. } = node.state() else { return };
+        let State::Claimed { proof: Proof::Lease(proof), .. } = node.state() else { return };
         let heard = &self.heard[host.index()];
+        match proof {
+            LeaseProof::Expired { .. } => {}
+            LeaseProof::Own => {
+                let was_holder = heard.was_holder;
+                return self.must(Law::S4, was_holder, || {
+                    format!("the {} claims epoch {epoch} on an epoch of its own that it never held", host.role)
+                });
+            }
+            LeaseProof::Released => return,
+        }
         let Some((Some(slot), since)) = heard.slot else { return };
         let needed = if slot.released || heard.was_holder { 0 } else { wait(slot.terms) };
         let waited = slow.since(since).0;
         self.must(Law::S4, waited >= needed, || {
             format!("the {} claims epoch {epoch} after {waited} ms of {needed} ms", host.role)
+        });
+    }
+
+    /// S2, when a start list is about to run where an arbiter is configured: a renewal that came between the look and the
+    /// claim was looked for.
+    pub fn s2_looked_since_its_claim(&mut self, host: &Host, epoch: Epoch) {
+        let looked = self.heard[host.index()].looked_since_claim;
+        self.must(Law::S2, looked, || {
+            format!("the {} starts epoch {epoch} without a look at the arbiter after its claim", host.role)
         });
     }
 

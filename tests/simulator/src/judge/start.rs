@@ -1,6 +1,6 @@
 //! The laws of a start: what it rests on and what must be there before it.
 
-use failover_shared::decision::{Epoch, Evidence, LeaseProof, Phase, Policy, Proof, State, StateName};
+use failover_shared::decision::{Epoch, Evidence, LeaseProof, Millis, Phase, Policy, Proof, State, StateName};
 
 use super::super::host::Host;
 use super::super::seen::Sight;
@@ -9,7 +9,7 @@ use super::{Judge, Law};
 
 impl Judge {
     /// S3, S5 and S9, when a start list is about to run.
-    pub fn starts(&mut self, host: &Host, epoch: Epoch, resumed: bool) {
+    pub fn starts(&mut self, host: &Host, local: Millis, epoch: Epoch, resumed: bool) {
         let index = host.index();
         let kept = host.disk.durable().is_some_and(|record| {
             record.boot == host.boot && matches!(&record.phase, Phase::Starting { epoch: kept, .. } if *kept == epoch)
@@ -23,6 +23,7 @@ impl Judge {
         });
         self.s3_one_owner(host, epoch);
         if resumed {
+            self.s4_is_not_overtaken(host, local, epoch);
             return self.saw(Sight::StartResumed);
         }
         let doubled = host.service.may_write() && !host.service.foreign;
@@ -39,6 +40,16 @@ impl Judge {
         // Without an arbiter nobody tells it of an epoch that its peer ran and forgot.
         self.is_forgetful |= epoch < self.highest_started;
         self.highest_started = self.highest_started.max(epoch);
+    }
+
+    /// S4, when an interrupted start is gone on with: the silence meanwhile can have earned the peer no proof.
+    fn s4_is_not_overtaken(&mut self, host: &Host, local: Millis, epoch: Epoch) {
+        let Some(node) = host.node() else { return };
+        let State::Starting { attempt, .. } = node.state() else { return };
+        let (age, most) = (local.since(attempt.began), node.policy().shutdown_timeout_ms);
+        self.must(Law::S4, age < most, || {
+            format!("the {} goes on with the start of epoch {epoch}, {age} after its demand, of {most}", host.role)
+        });
     }
 
     fn s3_one_owner(&mut self, host: &Host, epoch: Epoch) {
