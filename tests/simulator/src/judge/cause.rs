@@ -111,27 +111,24 @@ impl Judge {
         }
     }
 
-    /// S4, when a claim is asked for that rests on a lease that ran out: the wait is behind it, as long as the holder's
-    /// own words say, unless its last words are that it has let go, or this host has held the lease since.
+    /// S4, when a claim is asked for that rests on the arbiter: the wait is behind it, as long as the holder's own words
+    /// say, unless its last words are that it has let go, or this host has held the lease since.
     pub fn s4_waited_first(&mut self, host: &Host, slow: Millis, request: &ArbiterRequest) {
         let (ArbiterRequest::Claim { epoch, .. }, Some(node)) = (request, host.node()) else { return };
         let State::Claimed { proof: Proof::Lease(proof), .. } = node.state() else { return };
         let heard = &self.heard[host.index()];
-        match proof {
-            LeaseProof::Expired { .. } => {}
-            LeaseProof::Own => {
-                let was_holder = heard.was_holder;
-                return self.must(Law::S4, was_holder, || {
-                    format!("the {} claims epoch {epoch} on an epoch of its own that it never held", host.role)
-                });
-            }
-            LeaseProof::Released => return,
-        }
-        let Some((Some(slot), since)) = heard.slot else { return };
-        let needed = if slot.released || heard.was_holder { 0 } else { wait(slot.terms) };
+        let Some((slot, since)) = heard.slot else { return };
+        let needed = match (slot, proof) {
+            _ if heard.was_holder => 0,
+            (Some(slot), _) if slot.released => 0,
+            (Some(slot), _) => wait(slot.terms),
+            // The peer has never said for how long; only an own epoch needs no such word.
+            (None, LeaseProof::Own) => node.policy().lease.map_or(0, |times| wait(times.terms(1))),
+            (None, LeaseProof::Expired { .. } | LeaseProof::Released) => 0,
+        };
         let waited = slow.since(since).0;
         self.must(Law::S4, waited >= needed, || {
-            format!("the {} claims epoch {epoch} after {waited} ms of {needed} ms", host.role)
+            format!("the {} claims epoch {epoch} on {proof:?} after {waited} ms of {needed} ms", host.role)
         });
     }
 
