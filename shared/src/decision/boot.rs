@@ -65,7 +65,7 @@ impl Node {
                     self.note(now, Rule::LeaseMissing, &format!("epoch {epoch}"), out);
                 }
                 self.guard_again(out);
-                out.push(Action::Balance(Balance::Here(epoch)));
+                // The clients are taken when the own checks pass: the service may have died with the daemon, and be elsewhere.
                 self.enter(now, State::Active { epoch });
             }
             Phase::Stopping { epoch, cause } => {

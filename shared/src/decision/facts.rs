@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::action::{Action, PageKind};
+use super::action::{Action, Balance, PageKind};
 use super::node::Node;
 use super::peer::{Beat, Duty};
 use super::planted::{Bug, planted};
@@ -86,8 +86,9 @@ impl Node {
     pub(super) fn local_verdict(&mut self, now: Millis, verdict: Verdict, out: &mut Vec<Action>) {
         let before = self.facts.local;
         self.facts.local = verdict;
-        if !matches!(self.state, State::Active { .. }) {
-            return;
+        let State::Active { epoch } = self.state else { return };
+        if before != Verdict::Passed && verdict == Verdict::Passed {
+            out.push(Action::Balance(Balance::Here(epoch)));
         }
         match (before, verdict) {
             (_, Verdict::Failed(symptom)) if before != verdict => {

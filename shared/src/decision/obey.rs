@@ -130,6 +130,8 @@ impl Node {
                     _ if self.rebooted => (StopMeans::Rebooted, Phase::Standby),
                     _ => (StopMeans::NotRunning, Phase::Standby),
                 };
+                // What is learned while the write is under way is not in it, and must not be promised.
+                answering.epoch = answering.epoch.max(self.record.highest);
                 answering.operation = self.persist(phase, out);
                 answering.verified = Some(means);
                 answering.began = now;
@@ -153,7 +155,7 @@ impl Node {
                 Phase::Stopped { forced, .. } => forced.clone(),
                 _ => None,
             };
-            Answer::Acked { epoch: epoch.max(self.record.highest), means, forced }
+            Answer::Acked { epoch, means, forced }
         } else {
             self.note(now, Rule::StopNotDurable, "", out);
             Answer::AckedFailed { reason: Rule::StopNotDurable.sentence().into() }

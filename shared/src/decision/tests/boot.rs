@@ -3,8 +3,9 @@
 use alloc::vec;
 
 use crate::decision::{
-    Action, Answer, Attempt, Beat, BootId, Duty, Epoch, Event, Evidence, Incarnation, Millis, PageKind, Phase, Policy,
-    Presence, Proof, Record, RequestId, Role, Rule, Sight, StartOutcome, State, StateName, StopCause, StopMeans,
+    Action, Answer, Attempt, Balance, Beat, BootId, Duty, Epoch, Event, Evidence, Incarnation, Millis, PageKind, Phase,
+    Policy, Presence, Proof, Record, RequestId, Role, Rule, Sight, StartOutcome, State, StateName, StopCause,
+    StopMeans, Symptom, Verdict,
 };
 
 use super::place::passive;
@@ -88,6 +89,21 @@ fn the_owner_of_the_highest_epoch_starts_whatever_its_role() {
     master.tell(Event::Readiness(vec![])).looked(Presence::NothingRuns);
     master.hears(Duty::Standby, 2, 2).pass_heard(30_000);
     assert_eq!((master.state(), master.demands()), (StateName::Standby, 0));
+}
+
+#[test]
+fn a_restarted_daemon_takes_the_clients_when_its_own_checks_pass_and_not_before() {
+    let here = Action::Balance(Balance::Here(Epoch(2)));
+    let record = remembered(BOOT, Phase::Active { epoch: Epoch(2) }, 2);
+    let mut story = Story::boots(policy(Role::Master), Some(record));
+    story.tell(Event::LocalVerdict(Verdict::Failed(Symptom::ProcessGone)));
+    assert!(!story.out.contains(&here), "nothing runs here, and the peer may have taken it over");
+
+    let record = remembered(BOOT, Phase::Active { epoch: Epoch(2) }, 2);
+    let mut story = Story::boots(policy(Role::Master), Some(record));
+    assert!(!story.out.contains(&here));
+    story.tell(Event::LocalVerdict(Verdict::Passed));
+    assert!(story.out.contains(&here));
 }
 
 #[test]

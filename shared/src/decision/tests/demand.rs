@@ -169,6 +169,15 @@ fn where_something_runs_or_the_disk_fails_nothing_is_acknowledged() {
 }
 
 #[test]
+fn an_answer_promises_no_epoch_that_is_not_written_yet() {
+    let mut story = standby(slave());
+    story.demanded(commanded(), 1).looked(Presence::NothingRuns);
+    let write = story.last_write();
+    story.hears(Duty::Requesting, 7, 1).tell(Event::Persisted { operation: write, durable: true });
+    assert!(matches!(story.answers()[..], [Answer::Acked { epoch: Epoch(1), .. }]), "{:?}", story.answers());
+}
+
+#[test]
 fn a_demand_that_is_withdrawn_is_not_answered() {
     let mut story = standby(slave());
     story.demanded(commanded(), 2).tell(Event::DemandWithdrawn(THEIRS)).looked(Presence::NothingRuns);
