@@ -166,9 +166,8 @@ impl Terms {
     /// How long a contender must see the slot unchanged on its own clock: W = L(1+ρ)/(1−ρ), rounded up.
     #[must_use]
     pub fn wait_ms(&self) -> Millis {
-        let drift = if planted(Bug::WaitsWithoutDrift) { 0 } else { u64::from(self.drift_permille.min(500)) };
-        let (above, below) = (1_000 + drift, 1_000 - drift);
-        Millis(self.lease_ms.0.saturating_mul(above).div_ceil(below))
+        let drift = if planted(Bug::WaitsWithoutDrift) { 0 } else { self.drift_permille };
+        self.lease_ms.on_another_clock(drift)
     }
 }
 

@@ -24,8 +24,8 @@ use super::planted::{Bug, planted};
 use super::rule::Rule;
 use super::types::{BootId, Incarnation, Millis, OperationId};
 
-/// Two hosts' clocks measure one time this differently at most, in thousandths.
-const DRIFT_PERMILLE: u64 = 10;
+/// How far a clock's rate is off true time at most, in thousandths, where no lease is configured that says it (ρ).
+const DRIFT_PERMILLE: u32 = 10;
 
 /// One fence of the pair's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,6 +81,7 @@ impl Node {
         Some(FenceNotice { id: fenced.id, ago_ms: fenced.ago(now, self.record.boot, self.clock_lag) })
     }
 
+    /// The peer was fenced by `operation`, at `at` on this host's clock: the beats tell it so until it has answered.
     pub(super) fn fenced_until(&mut self, at: Millis, operation: OperationId) {
         let id = FenceId { by: self.incarnation, operation };
         self.record.fenced = Some(Fenced { id, boot: self.record.boot, at });
@@ -92,7 +93,7 @@ impl Node {
         self.fence_answer = beat.fence.map(|notice| match known {
             // Said once, it stays true; the drift that is allowed for would eat it up in time.
             Some(answer) if answer.id == notice.id => answer,
-            _ => FenceAnswer { id: notice.id, booted_since: is_longer(notice.ago_ms, now) },
+            _ => FenceAnswer { id: notice.id, booted_since: self.booted_since(notice, now) },
         });
         let Some(fenced) = self.record.fenced else { return };
         if planted(Bug::UnfencedAtOnce) {
@@ -103,6 +104,12 @@ impl Node {
             Some(FenceAnswer { booted_since: false, .. }) => self.fenced_still_runs(now, out),
             None => {}
         }
+    }
+
+    /// `now` is this kernel start's age. The fence is older, however the two hosts' clocks go within their drift.
+    fn booted_since(&self, notice: FenceNotice, now: Millis) -> bool {
+        let drift = self.policy.lease.map_or(DRIFT_PERMILLE, |times| times.drift_permille);
+        now.on_another_clock(drift) < notice.ago_ms
     }
 
     fn let_back(&mut self, now: Millis, out: &mut Vec<Action>) {
@@ -127,9 +134,4 @@ impl Node {
             out,
         );
     }
-}
-
-/// Whatever the clocks' rates.
-fn is_longer(ago: Millis, up: Millis) -> bool {
-    up.0.saturating_add(up.0.saturating_mul(DRIFT_PERMILLE) / 1_000) < ago.0
 }

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::fenced::{FenceAnswer, FenceNotice};
-use super::types::{BootId, Epoch, Forced, Incarnation, Millis, RequestId, Role, StopMeans, Symptom, Verdict};
+use super::types::{Epoch, Forced, Incarnation, Millis, RequestId, Role, StopMeans, Symptom, Verdict};
 
 /// What a host does now, in the word that its beats carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,8 +55,6 @@ impl fmt::Display for Duty {
 /// What every heartbeat says of its sender.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Beat {
-    /// The sender's kernel start.
-    pub boot: BootId,
     /// The sender's daemon start.
     pub incarnation: Incarnation,
     /// What it does.

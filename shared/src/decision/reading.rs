@@ -14,14 +14,13 @@ use super::record::Record;
 use super::rule::Rule;
 use super::state::State;
 use super::timer::Timer;
-use super::types::{BootId, Epoch, Millis, Verdict};
+use super::types::{Epoch, Millis, Verdict};
 
 impl Node {
     /// What the next beats say.
     #[must_use]
-    pub fn beat(&self, now: Millis, boot: BootId, verdict_age_ms: Millis, loop_lag_ms: Millis) -> Beat {
+    pub fn beat(&self, now: Millis, verdict_age_ms: Millis, loop_lag_ms: Millis) -> Beat {
         Beat {
-            boot,
             incarnation: self.incarnation,
             duty: self.state.duty(),
             epoch: self.record.highest,

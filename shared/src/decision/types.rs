@@ -22,6 +22,14 @@ impl Millis {
     pub const fn since(self, earlier: Millis) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// The longest that another host's clock can show while this host's shows this span, rounded up, if each clock's rate
+    /// is off true time by at most ρ: times (1+ρ)/(1−ρ). ρ is in thousandths, and taken as 500 if it is more.
+    #[must_use]
+    pub const fn on_another_clock(self, drift_permille: u32) -> Millis {
+        let drift = if drift_permille < 500 { drift_permille as u64 } else { 500 };
+        Millis(self.0.saturating_mul(1_000 + drift).div_ceil(1_000 - drift))
+    }
 }
 
 impl fmt::Display for Millis {

@@ -350,7 +350,7 @@ impl Driver {
 
     fn publish(&mut self, now: Millis) {
         let verdict_age = self.watch.local_age(now);
-        let beat = self.node.beat(now, self.boot, verdict_age, self.loop_lag);
+        let beat = self.node.beat(now, verdict_age, self.loop_lag);
         self.header.set_epoch(beat.epoch);
         let urgent = self.beat.as_ref().is_none_or(|last| {
             (last.duty, last.epoch, last.verdict, last.ready) != (beat.duty, beat.epoch, beat.verdict, beat.ready)

@@ -297,7 +297,7 @@ fn a_start_ends_with_checks_that_passed_whatever_was_known_before() {
     let mut story = starting(slave());
     story.tell(Event::LocalVerdict(Verdict::Failed(Symptom::ProcessGone)));
     story.start_ends(crate::decision::StartOutcome::Started);
-    let beat = story.node.beat(Millis(story.now), super::story::BOOT, Millis(0), Millis(0));
+    let beat = story.node.beat(Millis(story.now), Millis(0), Millis(0));
     assert_eq!((beat.duty, beat.verdict), (Duty::Active, Verdict::Passed));
 }
 

@@ -195,7 +195,7 @@ fn a_failed_stop_lets_the_lease_run_out_unless_a_person_is_to_decide() {
 #[test]
 fn without_the_arbiter_a_host_is_not_ready_and_asks_nobody_to_stop() {
     let mut leased = standing_by();
-    let ready = |leased: &Leased| leased.story.node.beat(Millis(0), BOOT, Millis(0), Millis(0)).ready;
+    let ready = |leased: &Leased| leased.story.node.beat(Millis(0), Millis(0), Millis(0)).ready;
     let passes = |leased: &mut Leased| {
         for _ in 0..20 {
             leased.hears(Duty::Active, 1);

@@ -49,7 +49,7 @@ fn reboots(story: &Story, wall_clock_s: u64) -> Story {
 #[test]
 fn it_is_durable_told_to_the_peer_and_no_demand_is_obeyed_until_it_is_ended() {
     let mut story = in_maintenance(HOUR_MS);
-    assert!(story.node.beat(Millis(0), BOOT, Millis(0), Millis(0)).maintenance);
+    assert!(story.node.beat(Millis(0), Millis(0), Millis(0)).maintenance);
     let restarted = Story::boots(policy(Role::Slave), Some(story.node.record().clone()));
     assert_eq!(order(&restarted).map(|order| order.by.as_str()), Some("ann"));
     story.demanded(commanded(), 2);

@@ -116,7 +116,6 @@ impl Story {
     /// The peer's beat: ready, configured alike, with a verdict that passed.
     pub(super) fn beat_of(duty: Duty, epoch: u64, owned: u64) -> Beat {
         Beat {
-            boot: BootId(8),
             incarnation: Incarnation(99),
             duty,
             epoch: Epoch(epoch),

@@ -7,8 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::decision::{
-    Answer, ArbiterReply, BootId, Command, Duty, Epoch, Event, Evidence, Incarnation, Millis, OperationId, Policy,
-    Presence, Refusal, RequestId, Role, Rule, Sight, StartOutcome, StateName, StopMeans, Symptom, Verdict,
+    Answer, ArbiterReply, Command, Duty, Epoch, Event, Evidence, Incarnation, Millis, OperationId, Policy, Presence,
+    Refusal, RequestId, Role, Rule, Sight, StartOutcome, StateName, StopMeans, Symptom, Verdict,
 };
 
 use super::place::{at, claimed, exclusivity, passive, requesting, starting, stopping, suspect};
@@ -305,7 +305,7 @@ fn every_declared_successor_is_reached_and_none_besides() {
 fn a_host_that_may_run_the_service_says_so_in_its_beats() {
     for &name in StateName::ALL {
         let story = at(name);
-        let duty = story.node.beat(Millis(0), BootId(7), Millis(0), Millis(0)).duty;
+        let duty = story.node.beat(Millis(0), Millis(0), Millis(0)).duty;
         let idle = matches!(duty, Duty::Passive | Duty::Standby | Duty::Requesting | Duty::Stopped);
         assert!(!(idle && story.node.state().may_run_service()), "{name:?} says {duty}");
         assert!(!name.way_out().is_empty());

@@ -34,7 +34,7 @@ impl Pair {
     fn beat_of(&self, index: usize) -> Option<Beat> {
         let host = &self.hosts[index];
         let node = host.node.as_ref().filter(|_| host.listens() && !host.link_cut)?;
-        Some(node.beat(host.clock, host.boot(), Millis(0), Millis(0)))
+        Some(node.beat(host.clock, Millis(0), Millis(0)))
     }
 }
 
