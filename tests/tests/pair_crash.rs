@@ -263,7 +263,7 @@ impl Scene {
 
     /// How often the service failed where it ran, by that host's own checks.
     fn failures_on(&self, role: Role) -> Result<usize> {
-        Ok(self.pair.history(role)?.matches("OwnServiceFailed").count())
+        Ok(self.pair.own_history(role)?.matches("OwnServiceFailed").count())
     }
 
     /// Waits for one active host with mail readable through the balancer, and the other one ready to take it over.

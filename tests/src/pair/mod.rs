@@ -276,7 +276,7 @@ impl Pair {
         Ok(scripts::runs(self.host(role))?.into_iter().map(|run| run.script).collect())
     }
 
-    /// The journal of a host as `history --json` gives it.
+    /// The journal entries of both hosts, as `history --json` on this one gives them.
     ///
     /// # Errors
     /// When it cannot be asked.
@@ -285,13 +285,27 @@ impl Pair {
         Ok(output.stdout)
     }
 
+    /// Those of its lines that the host wrote itself.
+    ///
+    /// # Errors
+    /// When the daemon cannot be asked.
+    pub fn own_history(&self, role: Role) -> Result<String> {
+        let name = match role {
+            Role::Master => "cfg1",
+            Role::Slave => "cfg2",
+        };
+        let own =
+            |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok_and(|entry| entry["host"] == name);
+        Ok(self.history(role)?.lines().filter(own).collect::<Vec<_>>().join("\n"))
+    }
+
     /// Waits until the journal of a host holds a text.
     ///
     /// # Errors
     /// After [`LIMIT`].
     pub fn wait_noted(&self, role: Role, text: &str) -> Result<()> {
         wait_for(&format!("{text:?} in the journal of the {role}"), LIMIT, || {
-            Ok(self.history(role)?.contains(text).then_some(()))
+            Ok(self.own_history(role)?.contains(text).then_some(()))
         })
         .with_context(|| self.story())
     }
