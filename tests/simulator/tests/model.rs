@@ -5,7 +5,7 @@ use std::time::Duration;
 use failover_simulator::model::{Begin, Bounds, Checked, Drift, Fault, Kind, check};
 
 /// Longer than any check here takes on a slow machine; none of them is to end by it.
-const TIME_MOST: Duration = Duration::from_secs(500);
+const TIME_MOST: Duration = Duration::from_secs(200);
 
 fn bounds(kind: Kind, steps: u64, may: &[Fault], faults: u8) -> Bounds {
     let drifts = Bounds::DRIFTS.to_vec();
