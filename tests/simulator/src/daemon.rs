@@ -112,20 +112,27 @@ impl World {
         let differ = (lag != daemon.lag_told).then_some(Event::ClocksDiffer(lag));
         daemon.lag_told = lag;
         daemon.turn_at = u64::MAX;
-        let inbox = std::mem::take(&mut daemon.inbox);
+        let mut inbox = std::mem::take(&mut daemon.inbox);
         let foreign = host.foreign_stop.take().map(|epoch| Event::ForeignStop { epoch });
         let lateness = (late > 0).then_some(Event::LoopLate(Millis(late)));
         if lateness.is_some() {
             self.judge.saw(Sight::LoopLate);
         }
-        let inputs = differ.into_iter().chain(foreign).chain(lateness).chain(inbox);
-        for event in std::iter::once(Event::TurnBegan).chain(inputs).chain(std::iter::once(Event::TurnEnded)) {
+        self.step(index, Event::TurnBegan);
+        for event in [differ, foreign, lateness].into_iter().flatten().chain(inbox.drain(..)) {
             // A crash in the middle of a turn loses the rest of it.
-            if self.hosts[index].incarnation() != Some(incarnation) {
-                return;
+            if self.hosts[index].incarnation() == Some(incarnation) {
+                self.step(index, event);
             }
-            self.step(index, event);
         }
+        let Some(daemon) = self.hosts[index].daemon.as_mut().filter(|daemon| daemon.incarnation == incarnation) else {
+            return;
+        };
+        if daemon.inbox.is_empty() {
+            // Kept for its space.
+            daemon.inbox = inbox;
+        }
+        self.step(index, Event::TurnEnded);
         if self.hosts[index].node().is_some_and(|node| node.tilt_until().is_some()) {
             self.judge.saw(Sight::Tilted);
         }

@@ -31,7 +31,7 @@ impl World {
                 let request = demand.request;
                 if !self.send(index, Event::DemandReceived(demand)) {
                     let event = Event::Unreachable { request, reason: "no connection".into() };
-                    self.after(2, 1_000, Item::Result(index, incarnation, event));
+                    self.after(2, 1_000, Item::result(index, incarnation, event));
                 }
             }
             Action::Answer { request, answer } => self.answer(index, request, answer),
@@ -85,9 +85,9 @@ impl World {
         let Some(at) = self.network.message(from, self.now, &mut self.random) else { return false };
         if let Some(later) = self.network.replay(&mut self.random) {
             self.judge.saw(Sight::Replayed);
-            self.plan(at + later, Item::Arrives(1 - from, event.clone()));
+            self.plan(at + later, Item::arrives(1 - from, event.clone()));
         }
-        self.plan(at, Item::Arrives(1 - from, event));
+        self.plan(at, Item::arrives(1 - from, event));
         true
     }
 
@@ -99,7 +99,7 @@ impl World {
         if !self.send(index, Event::Answered { request, answer }) {
             self.judge.saw(Sight::AckLost);
             let event = Event::Unreachable { request, reason: "the connection broke".into() };
-            self.after(5, 2_000, Item::Arrives(1 - index, event));
+            self.after(5, 2_000, Item::arrives(1 - index, event));
         }
     }
 
@@ -154,7 +154,7 @@ impl World {
             (false, false) => Presence::NothingRuns,
         };
         self.hosts[index].foreign_unseen = false;
-        self.plan(self.now, Item::Result(index, incarnation, Event::Looked { operation, presence }));
+        self.plan(self.now, Item::result(index, incarnation, Event::Looked { operation, presence }));
     }
 
     fn witness(&mut self, index: usize, incarnation: Incarnation) {
@@ -169,7 +169,7 @@ impl World {
         };
         let event = Event::Witness { direct: sight(reached), through };
         if self.healed || !self.random.percent(self.options.blind_percent) {
-            self.after(1, 50, Item::Result(index, incarnation, event));
+            self.after(1, 50, Item::result(index, incarnation, event));
         }
     }
 
@@ -228,7 +228,7 @@ impl World {
             self.judge.states(request);
         }
         let at = self.now + self.random.between(5, 100);
-        self.plan(at, Item::Result(from, incarnation, Event::RcmdDone { request, result }));
+        self.plan(at, Item::result(from, incarnation, Event::RcmdDone { request, result }));
     }
 
     /// `stop-here` on a host, come by the second way: it keeps the daemon out, stops, verifies and writes.
@@ -249,7 +249,7 @@ impl World {
         let ended = host.service.run.as_ref().filter(|run| !run.starts && !host.service.stuck);
         if let Some((operation, incarnation)) = ended.and_then(|run| Some((run.operation, run.incarnation?))) {
             let outcome = StopOutcome::Stopped { means: StopMeans::PostConditions, forced: None };
-            self.plan(self.now + 1, Item::Result(index, incarnation, Event::StopDone { operation, outcome }));
+            self.plan(self.now + 1, Item::result(index, incarnation, Event::StopDone { operation, outcome }));
         }
         let host = &mut self.hosts[index];
         host.service.run = None;

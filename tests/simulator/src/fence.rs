@@ -59,6 +59,6 @@ impl World {
                 Err("the device does not answer".to_string())
             }
         };
-        self.after(10, 100, Item::Result(index, incarnation, Event::FenceDone { operation, result }));
+        self.after(10, 100, Item::result(index, incarnation, Event::FenceDone { operation, result }));
     }
 }

@@ -95,7 +95,7 @@ impl World {
         if !std::mem::replace(&mut self.hosts[index].guard.is_watching, true) {
             self.watch(index);
         }
-        self.after(1, 5, Item::Result(index, incarnation, Event::Guarded { operation, result }));
+        self.after(1, 5, Item::result(index, incarnation, Event::Guarded { operation, result }));
     }
 
     /// Plans the next look at the time.
@@ -180,7 +180,7 @@ impl World {
             let outcome = StopOutcome::Stopped { means: StopMeans::PostConditions, forced: None };
             Event::StopDone { operation, outcome }
         };
-        self.plan(self.now + 1, Item::Result(index, incarnation, event));
+        self.plan(self.now + 1, Item::result(index, incarnation, event));
     }
 
     /// No pets any more: the host is reset within Wd.

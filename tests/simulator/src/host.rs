@@ -10,7 +10,7 @@ use super::random::Random;
 use super::service::{Mood, Service};
 
 /// A host. What survives what: a daemon's crash leaves processes and what was written; a power cut leaves the disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Host {
     /// Its role.
     pub role: Role,
@@ -63,7 +63,7 @@ pub struct Host {
 }
 
 /// The running daemon.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Daemon {
     /// The core.
     pub node: Node,

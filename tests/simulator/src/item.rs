@@ -5,21 +5,21 @@ use failover_shared::decision::{ArbiterReply, Beat, BootId, Epoch, Event, Incarn
 use super::fault::Fault;
 use super::lease::Question;
 
-/// Something that is due.
-#[derive(Debug)]
+/// Something that is due. Large parts lie in boxes: a plan moves what it holds, and most of what is due is small.
+#[derive(Clone, Debug)]
 pub enum Item {
     /// The loop of a daemon comes round.
     Turn(usize),
     /// A beat leaves.
     BeatDue(usize, Incarnation),
     /// A beat arrives, with the daemon start whose nonce it echoes.
-    BeatArrives { to: usize, from: Incarnation, echo: Option<Incarnation>, beat: Beat },
+    BeatArrives { to: usize, from: Incarnation, echo: Option<Incarnation>, beat: Box<Beat> },
     /// A host's checks ask.
     ProbeDue(usize),
     /// Over the control channel, for whichever daemon runs then.
-    Arrives(usize, Event),
+    Arrives(usize, Box<Event>),
     /// A result for the daemon that asked.
-    Result(usize, Incarnation, Event),
+    Result(usize, Incarnation, Box<Event>),
     /// A look at the own host ends.
     LookEnds(usize, Incarnation, OperationId),
     /// The first write in a disk's queue ends.
@@ -29,11 +29,11 @@ pub enum Item {
     /// A host's order reaches the balancer.
     Balance(usize, Incarnation),
     /// A question reaches the arbiter.
-    ArbiterActs(Question),
+    ArbiterActs(Box<Question>),
     /// The second half of a renewal on shared storage.
-    ArbiterLooks(Question),
+    ArbiterLooks(Box<Question>),
     /// The arbiter's answer is back.
-    ArbiterReplies(Question, ArbiterReply),
+    ArbiterReplies(Box<(Question, ArbiterReply)>),
     /// One attempt's time is over.
     ArbiterTimesOut(usize, Incarnation, OperationId),
     /// The guardian of this kernel start looks at the time.
@@ -69,6 +69,18 @@ pub enum Item {
 }
 
 impl Item {
+    /// A message for a host.
+    #[must_use]
+    pub fn arrives(host: usize, event: Event) -> Item {
+        Item::Arrives(host, Box::new(event))
+    }
+
+    /// A result for the daemon that asked.
+    #[must_use]
+    pub fn result(host: usize, incarnation: Incarnation, event: Event) -> Item {
+        Item::Result(host, incarnation, Box::new(event))
+    }
+
     /// The host on which it happens: it waits there while that machine stands still.
     #[must_use]
     pub fn place(&self) -> Option<usize> {

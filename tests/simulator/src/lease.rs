@@ -48,7 +48,7 @@ impl World {
         }
         let at = self.now + self.arbiter_span();
         self.hosts[index].hanging = true;
-        self.plan(at, Item::ArbiterActs(question));
+        self.plan(at, Item::ArbiterActs(Box::new(question)));
     }
 
     fn arbiter_span(&mut self) -> u64 {
@@ -64,7 +64,7 @@ impl World {
         if arbiter.is_down || !open {
             // On storage the attempt hangs and takes effect whenever it can, its host dead or not; elsewhere it is lost.
             if arbiter.kind() == Kind::Storage && self.hosts[index].boot == question.boot {
-                return self.after(200, 1_000, Item::ArbiterActs(question));
+                return self.after(200, 1_000, Item::ArbiterActs(Box::new(question)));
             }
             return self.hosts[index].hanging = false;
         }
@@ -76,12 +76,12 @@ impl World {
         let mute = self.random.percent(arbiter.mute_percent);
         let at = self.now + self.arbiter_span();
         match answer {
-            Some(reply) if !mute => self.plan(at, Item::ArbiterReplies(question, reply)),
+            Some(reply) if !mute => self.plan(at, Item::ArbiterReplies(Box::new((question, reply)))),
             Some(_) => {
                 self.judge.saw(Sight::ArbiterAnswerLost);
                 self.hosts[index].hanging = false;
             }
-            None => self.plan(at, Item::ArbiterLooks(question)),
+            None => self.plan(at, Item::ArbiterLooks(Box::new(question))),
         }
     }
 
@@ -90,7 +90,7 @@ impl World {
         let open = self.network.is_open(Way::Arbiter, question.host);
         let Some(arbiter) = &mut self.arbiter else { return };
         if arbiter.is_down || !open {
-            return self.after(200, 1_000, Item::ArbiterLooks(question));
+            return self.after(200, 1_000, Item::ArbiterLooks(Box::new(question)));
         }
         let age = self.random.between(0, arbiter.stale_most_ms());
         let ArbiterRequest::Renew { epoch, .. } = question.request else { return };
@@ -98,7 +98,7 @@ impl World {
         let reply = arbiter.look_for_claim(self.now, question.host, question.boot, &question.request, age);
         self.judge.s2_no_later_claim(self.hosts[question.host].role, later, &reply);
         let at = self.now + self.arbiter_span();
-        self.plan(at, Item::ArbiterReplies(question, reply));
+        self.plan(at, Item::ArbiterReplies(Box::new((question, reply))));
     }
 
     /// The answer is back.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// A queue of things to come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan<T> {
     /// When, in which order, and where the thing itself lies: things are large, and a heap moves what it holds.
     heap: BinaryHeap<Reverse<(u64, u64, usize)>>,

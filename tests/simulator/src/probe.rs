@@ -19,7 +19,7 @@ impl World {
         let (from, echo) = (daemon.incarnation, daemon.echoes);
         if !host.frozen {
             let local = Millis(host.clock.fast_ms(self.now));
-            let beat = daemon.node.beat(local, Millis(0), Millis(0));
+            let beat = Box::new(daemon.node.beat(local, Millis(0), Millis(0)));
             let firm = matches!(beat.duty, Duty::Active | Duty::Starting);
             self.judge.s3_beats_never_decrease(index, beat.owned, firm);
             for at in self.network.beat(index, self.now, &mut self.random).into_iter().flatten() {

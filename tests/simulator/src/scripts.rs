@@ -108,7 +108,7 @@ impl World {
         };
         self.tell(|| format!("{} list ends", role(index)));
         if let Some(incarnation) = incarnation {
-            self.plan(self.now, Item::Result(index, incarnation, event));
+            self.plan(self.now, Item::result(index, incarnation, event));
         }
     }
 

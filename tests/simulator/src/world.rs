@@ -16,7 +16,7 @@ use super::random::Random;
 use super::trace::Trace;
 
 /// The world of one schedule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// True time, known to nobody in it.
     pub now: u64,
@@ -113,21 +113,21 @@ impl World {
         match item {
             Item::Turn(host) => self.turn(host),
             Item::BeatDue(host, incarnation) => self.beat(host, incarnation),
-            Item::BeatArrives { to, from, echo, beat } => self.beat_arrives(to, from, echo, beat),
+            Item::BeatArrives { to, from, echo, beat } => self.beat_arrives(to, from, echo, *beat),
             Item::ProbeDue(host) => self.probe(host),
-            Item::Arrives(host, event) => self.give(host, event),
+            Item::Arrives(host, event) => self.give(host, *event),
             Item::Result(host, incarnation, event) => {
                 if self.hosts[host].incarnation() == Some(incarnation) {
-                    self.give(host, event);
+                    self.give(host, *event);
                 }
             }
             Item::LookEnds(host, incarnation, operation) => self.look_ends(host, incarnation, operation),
             Item::WriteEnds(host, generation) => self.write_ends(host, generation),
             Item::StepEnds(host, id) => self.step_ends(host, id),
             Item::Balance(host, incarnation) => self.order_arrives(host, incarnation),
-            Item::ArbiterActs(question) => self.arbiter_acts(question),
-            Item::ArbiterLooks(question) => self.arbiter_looks(question),
-            Item::ArbiterReplies(question, reply) => self.arbiter_replies(question, reply),
+            Item::ArbiterActs(question) => self.arbiter_acts(*question),
+            Item::ArbiterLooks(question) => self.arbiter_looks(*question),
+            Item::ArbiterReplies(reply) => self.arbiter_replies(reply.0, reply.1),
             Item::ArbiterTimesOut(host, incarnation, operation) => {
                 self.arbiter_times_out(host, incarnation, operation);
             }

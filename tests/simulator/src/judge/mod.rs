@@ -95,7 +95,7 @@ impl fmt::Display for Breach {
 }
 
 /// What must never happen, and what did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     /// The first thing that must not be.
     pub breach: Option<Breach>,
