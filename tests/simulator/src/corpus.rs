@@ -8,6 +8,7 @@ use super::options::Options;
 use super::schedule::{self, Outcome};
 use super::seen::{Seen, Sight};
 use super::story::Case;
+use super::teller::Teller;
 use super::{canary, trace};
 
 /// What to run.
@@ -43,41 +44,39 @@ pub struct Report {
 /// Runs a corpus. The report does not depend on the number of threads, as long as no law is broken.
 #[must_use]
 pub fn run(order: &Order) -> Report {
-    let one = |seed: u64| Some(schedule::random(options(seed, order.canary), false));
-    gather(order.schedules, order.first_seed, order.threads, order.violations_most, &one)
+    gather(order, 1, || |seed| Some(schedule::random(options(seed, order.canary), false)))
 }
 
-fn gather(
-    count: u64,
-    first: u64,
-    threads: usize,
-    violations_most: u64,
-    one: &(dyn Fn(u64) -> Option<Outcome> + Sync),
-) -> Report {
+/// Each thread makes itself a way to run schedules, and takes so many in a row.
+fn gather<One: FnMut(u64) -> Option<Outcome>>(order: &Order, in_a_row: u64, one: impl Fn() -> One + Sync) -> Report {
     let next = AtomicU64::new(0);
     let violations = AtomicU64::new(0);
     let began = Instant::now();
     let part = || {
-        let mut report = Report::default();
-        while violations.load(Ordering::Relaxed) < violations_most {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                break;
+        let (mut report, mut one) = (Report::default(), one());
+        loop {
+            let begin = next.fetch_add(in_a_row, Ordering::Relaxed);
+            if begin >= order.schedules {
+                return report;
             }
-            let seed = first.wrapping_add(number);
-            let Some(outcome) = one(seed) else { break };
-            report.schedules += 1;
-            report.simulated_ms += outcome.lasted_ms;
-            report.seen.add(&outcome.seen);
-            if let Some(breach) = outcome.breach {
-                report.violations.push((seed, breach.to_string()));
-                violations.fetch_add(1, Ordering::Relaxed);
+            for number in begin..order.schedules.min(begin + in_a_row) {
+                if violations.load(Ordering::Relaxed) >= order.violations_most {
+                    return report;
+                }
+                let seed = order.first_seed.wrapping_add(number);
+                let Some(outcome) = one(seed) else { return report };
+                report.schedules += 1;
+                report.simulated_ms += outcome.lasted_ms;
+                report.seen.add(&outcome.seen);
+                if let Some(breach) = outcome.breach {
+                    report.violations.push((seed, breach.to_string()));
+                    violations.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
-        report
     };
     let parts: Vec<Report> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(part)).collect();
+        let threads: Vec<_> = (0..order.threads.max(1)).map(|_| scope.spawn(part)).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let mut report = Report::default();
@@ -92,11 +91,17 @@ fn gather(
     report
 }
 
+/// Neighbours are told together, because they have most in common.
+const CASES_IN_A_ROW: u64 = 500;
+
 /// Runs cases of stories. A violation's number is that of its case.
 #[must_use]
 pub fn run_cases(cases: &[Case], threads: usize) -> Report {
-    let one = |number: u64| cases.get(number as usize).map(|case| case.run(false));
-    gather(cases.len() as u64, 0, threads, 10, &one)
+    let order = Order { schedules: cases.len() as u64, first_seed: 0, threads, canary: 0, violations_most: 10 };
+    gather(&order, CASES_IN_A_ROW, || {
+        let mut teller = Teller::default();
+        move |number: u64| cases.get(number as usize).map(|case| teller.tell(case))
+    })
 }
 
 /// The options of one seed in a corpus.

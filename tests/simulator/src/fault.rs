@@ -1,5 +1,7 @@
 //! What can go wrong. Each schedule draws its own mix, so that rare mixes come up too.
 
+use super::options::Setup;
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -169,6 +171,25 @@ impl Fault {
                 | Fault::ArbiterReadOnly
                 | Fault::ArbiterRolledBack
         )
+    }
+
+    /// Whether it strikes something that a pair with these rules has.
+    #[must_use]
+    pub fn can_strike(self, setup: Setup) -> bool {
+        let policy = setup.policy();
+        match self {
+            Fault::ArbiterCut
+            | Fault::ArbiterDown
+            | Fault::ArbiterSlow
+            | Fault::ArbiterMute
+            | Fault::ArbiterReadOnly
+            | Fault::ArbiterRolledBack
+            | Fault::GuardianDies
+            | Fault::WatchdogDead => policy.lease.is_some(),
+            Fault::FenceFails | Fault::FenceTimesOut | Fault::FenceLies | Fault::FenceCut => policy.proof_fence,
+            Fault::SecondWayCut => policy.rcmd,
+            _ => true,
+        }
     }
 
     /// Whether it breaks an assumption of the guarantees on purpose. Rare, because much is forgiven after it.

@@ -32,6 +32,7 @@ mod scripts;
 pub mod seen;
 mod service;
 pub mod story;
+mod teller;
 mod trace;
 mod trouble;
 mod world;

@@ -76,7 +76,7 @@ impl Story {
 /// When a story's turn comes: the service has started by then.
 const AT_MS: u64 = 7_000;
 /// When a story has been told, and healing begins.
-const TOLD_MS: u64 = 16_000;
+pub(super) const TOLD_MS: u64 = 16_000;
 /// After the first fault of a pair, the second comes so many positions later.
 const GAPS: [u32; 2] = [1, 4];
 
@@ -102,29 +102,36 @@ impl Case {
     /// Tells the story.
     #[must_use]
     pub fn run(&self, with_lines: bool) -> Outcome {
-        let mut world = self.told(with_lines);
-        world.heal();
-        schedule::settle(&mut world);
-        world.outcome()
+        let mut world = self.begin(with_lines);
+        world.put.clone_from(&self.put);
+        Case::end(world)
     }
 
-    /// How many positions the story has, with the faults that are in it.
+    /// How many positions the story has, without the faults.
     #[must_use]
     pub fn positions(&self) -> u32 {
-        self.told(false).moment
+        let mut world = self.begin(false);
+        world.run(TOLD_MS);
+        world.moment
     }
 
-    /// The story up to its healing.
-    fn told(&self, with_lines: bool) -> World {
+    /// The story's begin, before anything has happened, without the faults.
+    pub(super) fn begin(&self, with_lines: bool) -> World {
         let mut world = World::new(Options::calm(1, self.setup), with_lines);
-        world.put.clone_from(&self.put);
         for host in 0..2 {
             world.plan(1_000 + host as u64 * 150, Item::PowerOn(host));
             world.plan(1_000 + host as u64 * 70, Item::ProbeDue(host));
         }
         self.story.plan(&mut world);
-        world.run(TOLD_MS);
         world
+    }
+
+    /// Tells the rest of a story, heals, and lets the pair come to rest.
+    pub(super) fn end(mut world: World) -> Outcome {
+        world.run(TOLD_MS);
+        world.heal();
+        schedule::settle(&mut world);
+        world.outcome()
     }
 
     /// The case again, for a person.
@@ -141,7 +148,7 @@ pub fn singles(setups: &[Setup]) -> Vec<Case> {
     for (story, setup) in each(Story::ALL, setups) {
         let positions = Case { story, setup, put: Vec::new() }.positions();
         for at in 1..=positions {
-            for (fault, host) in variants(Fault::ALL) {
+            for (fault, host) in variants(Fault::ALL, setup) {
                 cases.push(Case { story, setup, put: vec![(at, fault, host)] });
             }
         }
@@ -157,9 +164,9 @@ pub fn pairs(setups: &[Setup]) -> Vec<Case> {
     for (story, setup) in each(Story::MOVES, setups) {
         let positions = Case { story, setup, put: Vec::new() }.positions();
         for at in 1..=positions {
-            for first in variants(Fault::GRAVE) {
-                for second in variants(Fault::GRAVE) {
-                    for gap in GAPS {
+            for first in variants(Fault::GRAVE, setup) {
+                for gap in GAPS {
+                    for second in variants(Fault::GRAVE, setup) {
                         let put = vec![(at + gap, second.0, second.1), (at, first.0, first.1)];
                         cases.push(Case { story, setup, put });
                     }
@@ -174,6 +181,7 @@ fn each<'a>(stories: &'a [Story], setups: &'a [Setup]) -> impl Iterator<Item = (
     stories.iter().flat_map(move |story| setups.iter().map(move |setup| (*story, *setup)))
 }
 
-fn variants(faults: &[Fault]) -> impl Iterator<Item = (Fault, usize)> {
-    faults.iter().flat_map(|fault| (0..if fault.is_of_both() { 1 } else { 2 }).map(move |host| (*fault, host)))
+fn variants(faults: &[Fault], setup: Setup) -> impl Iterator<Item = (Fault, usize)> {
+    let faults = faults.iter().filter(move |fault| fault.can_strike(setup));
+    faults.flat_map(|fault| (0..if fault.is_of_both() { 1 } else { 2 }).map(move |host| (*fault, host)))
 }

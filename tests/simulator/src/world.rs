@@ -96,15 +96,22 @@ impl World {
 
     /// Runs what is due until `until`, or until a law is broken.
     pub fn run(&mut self, until: u64) {
-        while self.judge.breach.is_none() {
-            let Some((at, item)) = self.plan.next(until) else { break };
-            self.now = at;
-            match item.place() {
-                Some(host) if self.hosts[host].stands => self.waiting.push(item),
-                _ => self.perform(item),
-            }
-        }
+        while self.run_one(until) {}
         self.now = until.max(self.now);
+    }
+
+    /// The next thing that is due until `until`. False: there is none, or a law is broken.
+    pub fn run_one(&mut self, until: u64) -> bool {
+        if self.judge.breach.is_some() {
+            return false;
+        }
+        let Some((at, item)) = self.plan.next(until) else { return false };
+        self.now = at;
+        match item.place() {
+            Some(host) if self.hosts[host].stands => self.waiting.push(item),
+            _ => self.perform(item),
+        }
+        true
     }
 
     fn perform(&mut self, item: Item) {
