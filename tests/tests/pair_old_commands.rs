@@ -32,12 +32,7 @@ frontend web
 fn pair(test: &str) -> Result<Option<Pair>> {
     let Some(pair) = Pair::install(test, &Setup::default())? else { return Ok(None) };
     for host in pair.lab.pair() {
-        compat::install(host)?;
-        for (place, text) in STAND_INS {
-            compat::stand_in(host, place, text)?;
-        }
-        host.run(&["cp", "/bin/sleep", "/run/dmf"])?;
-        host.run(&["mkdir", "/run/shop"])?;
+        compat::furnish(host, &STAND_INS, &["dmf"])?;
     }
     Ok(Some(pair))
 }

@@ -122,14 +122,7 @@ read -r -u 3"#,
 fn pair(test: &str) -> Result<Option<Pair>> {
     let Some(pair) = Pair::install(test, &Setup::default())? else { return Ok(None) };
     for host in pair.lab.pair() {
-        compat::install(host)?;
-        for (place, text) in STAND_INS {
-            compat::stand_in(host, place, text)?;
-        }
-        for name in ["oracle", "informix", "netscape", "dmf", "tmf"] {
-            host.run(&["cp", "/bin/sleep", &format!("/run/{name}")])?;
-        }
-        host.run(&["mkdir", "/run/shop"])?;
+        compat::furnish(host, &STAND_INS, &["oracle", "informix", "netscape", "dmf", "tmf"])?;
         compat::quiet_network(host)?;
     }
     Ok(Some(pair))

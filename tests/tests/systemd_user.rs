@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use failover_tests::lab::service::compat;
 use failover_tests::lab::{Lab, not_run};
 use failover_tests::program::program;
 use failover_tests::wait::wait_for;
@@ -13,20 +14,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// Where a login would have put it, for the user with the number 0.
 const RUNTIME: &str = "XDG_RUNTIME_DIR=/run/user/0";
-const CONFIG: &str = r#"
-Pair(
-    name: "mail",
-    master: Host(name: "cfg1", address: "192.0.2.11"),
-    slave: Host(name: "cfg2", address: "192.0.2.12"),
-    timing: (shutdown_timeout: "1h"),
-    proof_of_stop: [Operator],
-    service: (resources: [
+const RESOURCES: &str = r#"
         Systemd(name: "mail", unit: "mail", manager: User, run_as: "root"),
         Systemd(name: "other", unit: "other", manager: User, run_as: "root"),
-    ]),
-    checks: [Port(name: "web", port: 80)],
-)
-"#;
+    "#;
 
 #[test]
 fn a_real_systemd_of_a_user_starts_and_stops_its_unit_and_says_how_it_is() -> Result<()> {
@@ -41,7 +32,7 @@ fn a_real_systemd_of_a_user_starts_and_stops_its_unit_and_says_how_it_is() -> Re
     host.run(&["cp", "/bin/sleep", "/run/unit"])?;
     host.write("/etc/failover/mail.service", "[Service]\nExecStart=/run/unit 86400\n", 0o644)?;
     host.run(&["cp", "/etc/failover/mail.service", "/run/systemd/user/mail.service"])?;
-    host.write("/etc/failover/failover.ron", CONFIG, 0o644)?;
+    compat::configure(host, RESOURCES)?;
     let systemd = host.spawn(&["env", RUNTIME, "HOME=/run/home", SYSTEMD, "--user"])?;
     wait_for("the user's systemd", LIMIT, || {
         let asked = ["env", RUNTIME, "systemctl", "--user", "show", "--property", "Version"];

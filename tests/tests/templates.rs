@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use failover_tests::lab::service::compat;
 use failover_tests::lab::{Host, Lab};
 use failover_tests::program::program;
 
@@ -70,20 +71,7 @@ fn every_template_passes_its_test_on_a_host_that_has_what_its_kind_expects() -> 
         entries.push_str(",\n");
     }
     stand_in(host, "my_systemd.service")?;
-    let text = format!(
-        r#"
-Pair(
-    name: "mail",
-    master: Host(name: "cfg1", address: "192.0.2.11"),
-    slave: Host(name: "cfg2", address: "192.0.2.12"),
-    timing: (shutdown_timeout: "1h"),
-    proof_of_stop: [Operator],
-    service: (resources: [{entries}]),
-    checks: [Port(name: "web", port: 80)],
-)
-"#
-    );
-    host.write("/etc/failover/failover.ron", &text, 0o644)?;
+    compat::configure(host, &entries)?;
     // It names what a script lacks by a mark in front, and ends with 1.
     ctl(host, &["script", "list"])?;
     for (kind, operations) in KINDS {

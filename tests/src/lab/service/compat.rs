@@ -19,6 +19,43 @@ pub fn install(host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// [`install`], stand-ins for programs (place and lines of bash), and sleepers under other names in `/run`: on a host whose
+/// old system is to find what it speaks to.
+///
+/// # Errors
+/// When something of it cannot be written there.
+pub fn furnish(host: &Host, stand_ins: &[(&str, &str)], sleepers: &[&str]) -> Result<()> {
+    install(host)?;
+    for (place, text) in stand_ins {
+        stand_in(host, place, text)?;
+    }
+    for name in sleepers {
+        host.run(&["cp", "/bin/sleep", &format!("/run/{name}")])?;
+    }
+    host.run(&["mkdir", "/run/shop"]).map(drop)
+}
+
+/// The smallest configuration with these resources, for commands that need no pair.
+///
+/// # Errors
+/// When it cannot be written there.
+pub fn configure(host: &Host, resources: &str) -> Result<()> {
+    let text = format!(
+        r#"
+Pair(
+    name: "mail",
+    master: Host(name: "cfg1", address: "192.0.2.11"),
+    slave: Host(name: "cfg2", address: "192.0.2.12"),
+    timing: (shutdown_timeout: "1h"),
+    proof_of_stop: [Operator],
+    service: (resources: [{resources}]),
+    checks: [Port(name: "web", port: 80)],
+)
+"#
+    );
+    host.write("/etc/failover/failover.ron", &text, 0o644)
+}
+
 /// A `mount.nfs` that mounts this host's own exports: those in `/run/exports`, as `exportfs -s` prints them.
 pub const MOUNT_OWN_EXPORT: &str =
     r#"grep -q "^${1#localhost:} " /run/exports && exec mount --bind "${1#localhost:}" "$2""#;
@@ -27,7 +64,7 @@ pub const MOUNT_OWN_EXPORT: &str =
 ///
 /// # Errors
 /// When it cannot be written there.
-pub fn stand_in(host: &Host, place: &str, text: &str) -> Result<()> {
+fn stand_in(host: &Host, place: &str, text: &str) -> Result<()> {
     host.write("/etc/failover/stand-in", &format!("#!/bin/bash\n{text}\n"), 0o755)?;
     host.run(&["cp", "/etc/failover/stand-in", place]).map(drop)
 }
