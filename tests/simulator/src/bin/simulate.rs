@@ -80,7 +80,7 @@ fn replay(seed: u64) -> bool {
 
 fn cases() -> Vec<story::Case> {
     let mut cases = story::singles(Setup::ALL);
-    cases.extend(story::pairs(&[Setup::SecondWay, Setup::Storage, Setup::Etcd]));
+    cases.extend(story::pairs(Setup::ALL));
     cases
 }
 
