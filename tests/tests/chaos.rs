@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use failover_shared::decision::Role;
+#[cfg(feature = "etcd")]
+use failover_shared::decision::StateName;
 use failover_tests::chaos::configuration::{Guard, Profile, Setup};
 use failover_tests::chaos::fault::Fault;
+#[cfg(feature = "etcd")]
+use failover_tests::chaos::fault::Keeper;
 use failover_tests::chaos::judge::Breach;
 use failover_tests::chaos::report::Summary;
 use failover_tests::chaos::{Arena, run};
@@ -126,6 +130,39 @@ fn with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease() -
     ensure!(!arena.judge.breached(), "{}", run::story(&arena));
     ensure!(arena.pair.history(Role::Slave)?.contains("ProofLease"), "{}", run::story(&arena));
     arena.mend(Fault::PowerCut, Role::Master)?;
+    run::wait_serving(&mut arena, LIMIT).with_context(|| run::story(&arena))?;
+    ensure!(!arena.judge.breached(), "{}", run::story(&arena));
+    Ok(())
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn with_the_lease_in_etcd_nobody_writes_while_it_is_lost_and_a_power_cut_is_taken_over() -> Result<()> {
+    let test = "with_the_lease_in_etcd_nobody_writes_while_it_is_lost_and_a_power_cut_is_taken_over";
+    let Some(mut arena) = serving(test, Setup { keeper: Keeper::Etcd, ..Setup::default() })? else { return Ok(()) };
+    arena.inflict(Fault::StopEtcd, Role::Master)?;
+    let silent = wait_until("the holder to stop", LIMIT, || {
+        arena.judge.read()?;
+        Ok(arena.judge.last().is_some_and(|(_, age_us)| age_us > 2_000_000))
+    });
+    silent.with_context(|| run::story(&arena))?;
+    let stopped = arena.pair.status(Role::Master)?;
+    ensure!(stopped.state != StateName::Active, "{}", run::story(&arena));
+    arena.mend(Fault::StopEtcd, Role::Master)?;
+    run::wait_serving(&mut arena, LIMIT).with_context(|| run::story(&arena))?;
+    let epoch = arena.judge.epoch();
+    let active = match arena.pair.status(Role::Master)?.state {
+        StateName::Active => Role::Master,
+        _ => Role::Slave,
+    };
+    arena.inflict(Fault::PowerCut, active)?;
+    let moved = wait_until("the other host to write", LIMIT, || {
+        arena.judge.read()?;
+        Ok(arena.judge.epoch() > epoch)
+    });
+    moved.with_context(|| run::story(&arena))?;
+    ensure!(arena.pair.own_history(active.peer())?.contains("ProofLease"), "{}", run::story(&arena));
+    arena.mend(Fault::PowerCut, active)?;
     run::wait_serving(&mut arena, LIMIT).with_context(|| run::story(&arena))?;
     ensure!(!arena.judge.breached(), "{}", run::story(&arena));
     Ok(())
