@@ -204,3 +204,30 @@ async fn a_lease_is_renewed_and_released_on_a_full_store_and_nothing_new_is_clai
     ensure!(view(&mut slave).await?.master.is_some_and(|slot| slot.released), "the other host sees the release");
     Ok(())
 }
+
+/// A file of its own is what a new daemon begins with, and so does one whose write failed. Release is tried for ever.
+#[tokio::test]
+async fn a_daemon_that_is_restarted_on_a_full_store_leaves_no_files_there_and_goes_on_when_there_is_room() -> Result<()>
+{
+    let Some(stage) = Stage::new("a_daemon_that_is_restarted_on_a_full_store")? else { return Ok(()) };
+    let mut storage = stage.storage(Role::Master, LONG);
+    expect(storage.ask(CLAIM).await, ArbiterReply::Claimed)?;
+    expect(storage.ask(RENEW).await, ArbiterReply::Renewed)?;
+    let mut slave = stage.storage(Role::Slave, LONG);
+    let (names, seen) = (stage.filer.names(), view(&mut slave).await?);
+    let mut storage = stage.storage(Role::Master, LONG);
+    let release = ArbiterRequest::Release { epoch: Epoch(1), terms: TERMS };
+    stage.master.fault(Fault::Full);
+    for request in [RENEW, RENEW, release.clone(), release] {
+        match storage.ask(request).await {
+            ArbiterReply::Failed(ArbiterFailure::Unreachable(text)) => ensure!(text.contains("is full"), "{text}"),
+            other => bail!("{other:?}"),
+        }
+        ensure!(stage.filer.names() == names, "{:?}", stage.filer.names());
+    }
+    ensure!(view(&mut slave).await? == seen, "the other host sees the last renewal, and no store that went back");
+    stage.master.heal();
+    expect(storage.ask(RENEW).await, ArbiterReply::Renewed)?;
+    ensure!(view(&mut slave).await? != seen, "the renewal is seen");
+    Ok(())
+}

@@ -86,16 +86,21 @@ pub(super) fn write(path: &Path, block: &Block, index: u64) -> io::Result<()> {
     })
 }
 
-/// Makes a file of these blocks, durable itself; its name is not: see [`sync_folder`].
+/// Makes a file of these blocks, durable itself; its name is not: see [`sync_folder`]. What could not be written as a whole
+/// is removed: a full store has room for names, and each further attempt would leave one.
 pub(super) fn create(path: &Path, blocks: &[Box<Block>]) -> io::Result<()> {
     // Not with O_DIRECT: where that is refused, open(2) may leave the file behind and yet fail.
     drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?);
-    with_file(path, OpenOptions::new().write(true), |file| {
+    let written = with_file(path, OpenOptions::new().write(true), |file| {
         for (index, block) in (0..).zip(blocks) {
             file.write_all_at(&block.0, index * BLOCK_BYTES as u64)?;
         }
         file.sync_all()
-    })
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 /// Makes names in a folder durable.

@@ -108,13 +108,14 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Makes a slot file with one record; durable, its name as well.
+    /// Makes a slot file with one record; durable, its name as well. It has all its space before it holds a record: a file
+    /// that is removed for want of space must not be one whose record the other host has seen, to whom that would look
+    /// like a store that was rolled back.
     pub(super) fn create_slot(&self, name: &str, record: &SlotRecord) -> Result<(), ArbiterFailure> {
-        let mut cells: Vec<Box<Block>> = (0..CELLS).map(|_| Block::empty()).collect();
-        if let Some(cell) = usize::try_from(cell_of(record)).ok().and_then(|index| cells.get_mut(index)) {
-            *cell = self.block(SLOT_KIND, record)?;
-        }
-        block::create(&self.path(name), &cells)
+        let (path, block) = (self.path(name), self.block(SLOT_KIND, record)?);
+        let blank: Vec<Box<Block>> = (0..CELLS).map(|_| Block::empty()).collect();
+        block::create(&path, &blank)
+            .and_then(|()| block::write(&path, &block, cell_of(record)))
             .and_then(|()| block::sync_folder(&self.place.path))
             .map_err(|error| self.failed(&format!("making {name}"), &error))
     }

@@ -10,7 +10,9 @@
 //! | `unfinished.ROLE.NONCE` | a claim before it has its name | once |
 //!
 //! A record is one block of 4096 bytes with a digest, readable with `cat`. Of a host's records the one with the highest
-//! (epoch, released, sequence) counts. Writing in place needs no space: a lease can be renewed on a full store.
+//! (epoch, released, sequence) counts. Writing in place needs no space, so a lease that is kept goes on being renewed on a
+//! full store. A file of its own does, 32 KiB: a daemon that is started there, or one of whose writes was not answered,
+//! cannot renew or release until there is room, and its lease runs out.
 //!
 //! # Why no two hosts hold the lease
 //!

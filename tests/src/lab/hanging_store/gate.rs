@@ -17,7 +17,7 @@ pub enum Fault {
     Fail(i32),
     /// The server writes nothing: EROFS.
     ReadOnly,
-    /// What needs space fails with ENOSPC. Overwriting in place goes on.
+    /// What needs space fails with ENOSPC. Empty files are made, and overwriting in place goes on.
     Full,
 }
 
