@@ -40,9 +40,6 @@ use crate::role;
 /// How often the state is read again when a daemon that was just started writes it meanwhile.
 const WRITES_MAX: u32 = 5;
 
-/// How far the daemon's journal is read back for what its steps have left.
-const JOURNAL_ENTRIES: usize = 256;
-
 /// Flags of `stop-here`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -251,9 +248,9 @@ fn stop_run(order: &Order<'_>, epoch: Epoch, events: &mpsc::Sender<StepEvent>) -
 fn context(order: &Order<'_>, epoch: Epoch) -> StopContext {
     let mut context = StopContext::new(environment(order, epoch, Direction::Stop));
     context.peer_addresses = order.config.peer_addresses(order.role);
-    if let (Ok(boot), Ok(entries)) = (host::boot_id(), journal::tail(&order.journal, JOURNAL_ENTRIES)) {
+    if let (Ok(boot), Ok(entries)) = (host::boot_id(), journal::tail(&order.journal, driver::JOURNAL_ENTRIES)) {
         let left = driver::left_by_steps(&entries, boot);
-        context.groups = left.groups;
+        context.groups = left.groups.into_iter().collect();
         context.populated = left.populated;
     }
     context

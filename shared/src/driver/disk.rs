@@ -9,6 +9,7 @@ use std::sync::mpsc as std_mpsc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Input;
+use super::left::AGAIN_AFTER;
 use crate::decision::{Epoch, Event, OperationId, Record};
 use crate::failpoint::failpoint;
 use crate::journal::{Entry, Journal};
@@ -34,13 +35,20 @@ enum Request {
 }
 
 impl Disk {
-    /// Starts the thread. Finished writes come back as inputs.
+    /// Starts the thread. Finished writes come back as inputs. `known`: what must always be found near the journal's end;
+    /// it is written behind the first entry, and again and again.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(store: Store, journal: Journal, inputs: mpsc::Sender<Input>) -> std::io::Result<Disk> {
+    pub fn start(
+        store: Store,
+        journal: Journal,
+        inputs: mpsc::Sender<Input>,
+        known: impl Fn() -> Vec<Entry> + Send + 'static,
+    ) -> std::io::Result<Disk> {
         let (requests, waiting) = std_mpsc::sync_channel(WAITING_MAX);
-        std::thread::Builder::new().name("disk".into()).spawn(move || work(store, journal, &waiting, &inputs))?;
+        let work = move || work(store, journal, &waiting, &inputs, &known);
+        std::thread::Builder::new().name("disk".into()).spawn(work)?;
         Ok(Disk { requests })
     }
 
@@ -92,7 +100,14 @@ impl Disk {
     }
 }
 
-fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Request>, inputs: &mpsc::Sender<Input>) {
+fn work(
+    mut store: Store,
+    mut journal: Journal,
+    waiting: &std_mpsc::Receiver<Request>,
+    inputs: &mpsc::Sender<Input>,
+    known: &dyn Fn() -> Vec<Entry>,
+) {
+    let mut since_known = AGAIN_AFTER;
     while let Ok(request) = waiting.recv() {
         match request {
             Request::Persist { operation, record } => {
@@ -126,6 +141,15 @@ fn work(mut store: Store, mut journal: Journal, waiting: &std_mpsc::Receiver<Req
                 if let Some(done) = done {
                     // Nobody waits any more: the step was given up.
                     let _ = done.send(written.is_ok());
+                }
+                since_known += 1;
+                if since_known >= AGAIN_AFTER {
+                    since_known = 0;
+                    for entry in known() {
+                        if let Err(error) = journal.append(&entry, false) {
+                            tracing::warn!(%error, "a journal entry was lost");
+                        }
+                    }
                 }
             }
             Request::Recheck { reply } => {
@@ -166,4 +190,33 @@ fn taken_over(store: &mut Store) -> Option<Epoch> {
 #[must_use]
 pub fn files(state_dir: &Path, role: crate::decision::Role) -> (std::path::PathBuf, std::path::PathBuf) {
     (state_dir.join(format!("{role}.state")), state_dir.join(format!("{role}.journal")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::left::{JOURNAL_ENTRIES, left_by_steps, populated_entry};
+    use super::*;
+    use crate::decision::BootId;
+    use crate::journal::{self, JournalSize};
+
+    #[tokio::test]
+    async fn what_a_stop_must_know_is_always_near_the_journals_end() {
+        const BOOT: BootId = BootId(7);
+        let folder = tempfile::tempdir().unwrap();
+        let (state, path) = files(folder.path(), crate::decision::Role::Master);
+        let (store, _) = Store::open::<Record>(&state, "cfg1", "mail").unwrap();
+        let (journal, _) = Journal::open(&path, JournalSize::default()).unwrap();
+        let known = || vec![populated_entry(Path::new("mail"), BOOT)];
+        let disk = Disk::start(store, journal, mpsc::channel(1).0, known).unwrap();
+        // The first one begins the disk's work; what is known comes behind it.
+        assert!(disk.note_written(Entry::now("daemon", "it starts")).await);
+        for number in 0..3 * JOURNAL_ENTRIES {
+            assert!(disk.note_written(Entry::now("check", "of no interest here")).await);
+            if number % 32 > 0 {
+                continue;
+            }
+            let end = journal::tail(&path, JOURNAL_ENTRIES).unwrap();
+            assert!(left_by_steps(&end, BOOT).populated.contains(Path::new("mail")), "behind {number} entries");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod facts;
 mod fences;
 mod guarding;
 mod incoming;
+mod left;
 mod operator;
 mod perform;
 mod policy;
@@ -36,7 +37,8 @@ use crate::decision::{Event, Role};
 use crate::status::FenceSays;
 
 pub use setup::{DriverError, run};
-pub use steps::{Left, left_by_steps};
+pub use left::{JOURNAL_ENTRIES, Left, left_by_steps};
+pub use setup::{DriverError, run};
 
 /// What a daemon is started with.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
-use super::steps::{self, Interrupted, Left, interrupted_at};
+use super::left::{Left, populated_entry};
+use super::steps::{self, Interrupted, interrupted_at};
 use super::{Input, Settings, entries};
 use crate::check::{Record, Vantage};
 use crate::config::{Loaded, Probe, Service};
@@ -50,12 +51,19 @@ impl ServiceWork {
         disk: Disk,
         inputs: mpsc::Sender<Input>,
         resume: Vec<Entry>,
+        left: Arc<Mutex<Left>>,
     ) -> ServiceWork {
         let host = &loaded.config.host(settings.role).name;
         let log = settings.log_dir.join(format!("script_{host}.log"));
-        let left = Arc::new(Mutex::new(steps::left_by_steps(&resume, boot)));
         let lock = ListLock::default();
         ServiceWork { role: settings.role, boot, log, loaded, disk, inputs, resume, left, lock, running: None }
+    }
+
+    /// Looks where the service runs that a daemon before this one has started: of that the journal may say nothing.
+    pub(super) fn runs_already(&self) {
+        let (loaded, boot) = (self.loaded.clone(), self.boot);
+        let (disk, left) = (self.disk.clone(), self.left.clone());
+        tokio::spawn(async move { remember_groups(&loaded.config.service, boot, &disk, &left).await });
     }
 
     /// What runs beside no list takes this first.
@@ -110,12 +118,13 @@ impl ServiceWork {
                 ListEnd::NotBegun { step, reason } => StartOutcome::Failed { step, reason },
                 ListEnd::Cancelled { .. } => return,
             };
-            if let Some(group) = &loaded.config.service.cgroup
-                && still_populated(group, &outcome).await
-            {
-                disk.note(steps::populated_entry(group, boot));
-                left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone());
+            let service = &loaded.config.service;
+            if outcome != StartOutcome::Started && !stop::populated_groups(service).await.is_empty() {
+                // A look right behind a step would also see what is just on its way out of a group, as with
+                // `systemctl start`.
+                tokio::time::sleep(LEAVES_WITHIN).await;
             }
+            remember_groups(service, boot, &disk, &left).await;
             report(&inputs, Event::StartDone { operation, outcome }).await;
         });
     }
@@ -217,7 +226,7 @@ impl ServiceWork {
     fn context(&self, environment: Environment) -> StopContext {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut context = StopContext::new(environment);
-        context.groups = left.groups;
+        context.groups = left.groups.into_iter().collect();
         context.populated = left.populated;
         context.peer_addresses = self.loaded.config.peer_addresses(self.role);
         context
@@ -267,16 +276,19 @@ fn is_delayed(probe: &Probe) -> bool {
     matches!(probe, Probe::Resource(resource) if !resource.start_delay.is_zero())
 }
 
-/// Whether the control group holds the service, now that it answers: only then is its emptiness evidence later. A look
-/// right behind a step would also see what is just on its way out of the group, as with `systemctl start`.
-async fn still_populated(group: &std::path::Path, outcome: &StartOutcome) -> bool {
-    if *outcome != StartOutcome::Started {
-        tokio::time::sleep(LEAVES_WITHIN).await;
+/// Notes the control groups that hold the service now that it runs: only of those does emptiness say something later.
+async fn remember_groups(service: &Service, boot: BootId, disk: &Disk, left: &Mutex<Left>) {
+    for group in stop::populated_groups(service).await {
+        if left.lock().unwrap_or_else(PoisonError::into_inner).populated.insert(group.clone()) {
+            disk.note(populated_entry(&group, boot));
+        }
     }
-    cgroup::folder(group).is_ok_and(|folder| matches!(cgroup::populated(&folder), Ok(Some(true))))
 }
 
 async fn report(inputs: &mpsc::Sender<Input>, event: Event) {
     // The loop is gone: the next start of the daemon goes on from the journal.
     let _ = inputs.send(Input::Core(event)).await;
 }
+
+#[cfg(test)]
+mod tests;

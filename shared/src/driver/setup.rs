@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::mpsc;
@@ -12,11 +12,12 @@ use super::copies::Copies;
 use super::disk::{self, Disk};
 use super::fences::Fences;
 use super::guarding::Guarding;
+use super::left::{self, JOURNAL_ENTRIES, left_by_steps};
 use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
 use crate::channel::{self, ClientSettings, Listener, PeerClient, ServerSettings};
 use crate::config::{self, Config, Loaded, Proof};
-use crate::decision::{BootId, Millis, Node, Policy, Record, Role};
+use crate::decision::{BootId, Millis, Node, Policy, Record, Role, StateName};
 use crate::heartbeat::{Heartbeat, HeartbeatSettings};
 use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
@@ -135,8 +136,11 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     }
     crate::process::keep_descriptors_from_children()
         .unwrap_or_else(|error| tracing::debug!(%error, "inherited descriptors stay open in scripts"));
-    let resume = journal.tail(256).unwrap_or_default();
-    let disk = Disk::start(store, journal, inputs.clone()).map_err(needs("no thread for the disk"))?;
+    let resume = journal.tail(JOURNAL_ENTRIES).unwrap_or_default();
+    let left = Arc::new(Mutex::new(left_by_steps(&resume, boot)));
+    let known_left = left.clone();
+    let known = move || left::again(&known_left, boot);
+    let disk = Disk::start(store, journal, inputs.clone(), known).map_err(needs("no thread for the disk"))?;
 
     let folder = &config.security.certificate_directory;
     let keys = key_ring(config)?;
@@ -202,7 +206,10 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
     let mut first = Vec::new();
     let node =
         Node::new(policy(&loaded, role), boot, incarnation, record, guarding.remembered(), clock::now(), &mut first);
-    let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume);
+    let service = ServiceWork::new(&settings, boot, loaded.clone(), disk.clone(), inputs.clone(), resume, left);
+    if node.state().name() == StateName::Active {
+        service.runs_already();
+    }
     let watch = Watch::start(&settings, &loaded, role, inputs.clone());
     let place = (role, boot);
     let copies = Copies::start(&loaded, place, &settings.state_dir, service.lock(), disk.clone(), inputs.clone());

@@ -1,27 +1,17 @@
 //! Steps in the journal: written before and after each, read back after a crash.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::disk::Disk;
+use super::left::Left;
 use super::{Input, entries};
 use crate::decision::{BootId, Epoch, Forced};
 use crate::journal::Entry;
-use crate::process::ProcessGroup;
 use crate::script::{Direction, Position, StepEvent};
-
-/// Traces of own steps in one kernel start: where a stop looks besides its conditions.
-#[derive(Clone, Debug, Default)]
-pub struct Left {
-    /// Process groups in which steps have left something running.
-    pub groups: Vec<ProcessGroup>,
-    /// Control groups in which steps have put the service.
-    pub populated: BTreeSet<PathBuf>,
-}
 
 /// A step at work, for status and progress.
 #[derive(Clone, Debug)]
@@ -85,7 +75,7 @@ pub(super) fn record(
                             .with("tail", tail);
                     if let Some(group) = left {
                         entry = entry.with("left", json!(group));
-                        left_behind.lock().unwrap_or_else(PoisonError::into_inner).groups.push(group);
+                        left_behind.lock().unwrap_or_else(PoisonError::into_inner).groups.insert(group);
                     }
                     let written = disk.note_written(entry).await;
                     if written {
@@ -101,12 +91,6 @@ pub(super) fn record(
         }
     });
     events
-}
-
-/// The service's control group held processes that a step of ours put there.
-pub(super) fn populated_entry(group: &Path, boot: BootId) -> Entry {
-    let text = format!("control group {} holds the service", group.display());
-    entries::entry("step", &text, &[("populated", json!(group)), ("boot", json!(boot.to_string()))])
 }
 
 fn fields(epoch: Epoch, boot: BootId, at: &StepAt) -> Vec<(&'static str, Value)> {
@@ -177,24 +161,6 @@ pub(super) fn interrupted_at(journal: &[Entry], direction: Direction, epoch: Epo
     Interrupted { position, failed: failed.filter(|_| open.is_empty()) }
 }
 
-/// What steps of this kernel start have left running, as the journal remembers it.
-#[must_use]
-pub fn left_by_steps(journal: &[Entry], boot: BootId) -> Left {
-    let mut left = Left::default();
-    let boot = json!(boot.to_string());
-    for entry in journal.iter().filter(|entry| entry.fields.get("boot") == Some(&boot)) {
-        if let Some(group) = entry.fields.get("left")
-            && let Ok(group) = serde_json::from_value::<ProcessGroup>(group.clone())
-        {
-            left.groups.push(group);
-        }
-        if let Some(group) = entry.fields.get("populated").and_then(Value::as_str) {
-            left.populated.insert(group.into());
-        }
-    }
-    left
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,12 +218,5 @@ mod tests {
         let journal = [step(Direction::Stop, 3, 4, true), step(Direction::Start, 2, 2, true)];
         assert_eq!(interrupted_at(&journal, Direction::Start, Epoch(4)), Interrupted::nowhere());
         assert_eq!(interrupted_at(&[], Direction::Start, Epoch(4)), Interrupted::nowhere());
-    }
-
-    #[test]
-    fn what_steps_left_is_remembered_within_one_kernel_start_only() {
-        let journal = [populated_entry(Path::new("mail"), BOOT)];
-        assert!(left_by_steps(&journal, BOOT).populated.contains(Path::new("mail")));
-        assert!(left_by_steps(&journal, BootId(8 << 96)).populated.is_empty());
     }
 }

@@ -4,11 +4,13 @@
 //! ports closed, mounts gone. One that cannot be looked at does not hold.
 
 mod condition;
+mod evidence;
 mod ladder;
 mod mount;
 mod run;
 mod verify;
 
+pub use evidence::populated_groups;
 pub(crate) use mount::mounts_below;
 pub(crate) use mount::unescape;
 pub use run::{StopRun, stop_service};

@@ -19,6 +19,7 @@ use crate::script::{
 };
 
 use super::condition::remember;
+use super::evidence::populated_groups;
 use super::ladder::Targets;
 use super::verify::{StopContext, Verification, verify};
 
@@ -61,6 +62,7 @@ pub struct StopRun {
 /// Stops the service and verifies it. Always ends: the steps have limits, and so has everything else.
 pub async fn stop_service(mut run: StopRun) -> StopOutcome {
     run.remember_pid_files().await;
+    run.context.populated.extend(populated_groups(&run.service).await);
     let (reason, rest) = match run.list().await {
         Ok(()) => return run.verified(None),
         Err(failed) => failed,

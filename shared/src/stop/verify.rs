@@ -18,7 +18,7 @@ use super::mount;
 
 /// A look that the kernel has not answered by then cannot tell. Long enough for a loaded host; a dead NFS server does
 /// not answer at all.
-const LOOK_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Between TERM and KILL for a condition's own command.
 const COMMAND_KILL_AFTER: Duration = Duration::from_millis(500);
 
@@ -27,8 +27,8 @@ const COMMAND_KILL_AFTER: Duration = Duration::from_millis(500);
 pub struct StopContext {
     /// What a condition's own command is told.
     pub environment: Environment,
-    /// Control groups, as the configuration names them, in which steps of ours have left processes
-    /// ([`crate::script::ListOutcome::cgroup_populated`]). Any other empty group is no evidence.
+    /// Control groups, as the configuration names them, in which the service was seen
+    /// ([`populated_groups`](super::populated_groups)). Any other empty group is no evidence.
     pub populated: BTreeSet<PathBuf>,
     /// Groups in which steps of ours have left processes.
     pub groups: Vec<ProcessGroup>,

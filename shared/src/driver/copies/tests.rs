@@ -61,7 +61,7 @@ Pair(
         let (inputs, told) = mpsc::channel(64);
         let (store, _) = Store::open::<Record>(&self.path("state"), "cfg2", "mail").unwrap();
         let (journal, _) = Journal::open(&self.path("journal"), JournalSize::default()).unwrap();
-        let disk = Disk::start(store, journal, inputs.clone()).unwrap();
+        let disk = Disk::start(store, journal, inputs.clone(), Vec::new).unwrap();
         let place = (Role::Slave, BootId(7));
         let copies = Copies::start(&loaded, place, self.folder.path(), self.lock.clone(), disk, inputs);
         Daemon { copies, inputs: told, loaded }

@@ -159,6 +159,21 @@ async fn a_stop_script_that_only_removes_the_pid_file_has_not_stopped_the_proces
     assert!(!lives(pid));
 }
 
+/// As of a unit of systemd, which no step of ours is started in.
+#[tokio::test]
+async fn a_control_group_that_held_the_service_when_its_stop_began_shows_the_stop_by_being_empty() {
+    let name = format!("failover-test-{}-unit", std::process::id());
+    let Some(group) = Group::new(&name) else { return };
+    let mut bench = Bench::new("un");
+    let pid = bench.start();
+    fs::write(group.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    let service = bench.service(&[&format!("kill {pid}")], vec![Postcondition::CgroupEmpty(name.into())]);
+    let (outcome, notes) = bench.stop(service.clone()).await;
+    assert_eq!(outcome, clean(), "{notes}");
+    let (outcome, _) = bench.stop(service).await;
+    assert!(not_verified(&outcome).contains("no evidence"), "nothing was in it this time: {outcome:?}");
+}
+
 #[tokio::test]
 async fn the_ladder_kills_whatever_is_in_the_services_control_group() {
     let name = format!("failover-test-{}-ladder", std::process::id());
