@@ -1,6 +1,7 @@
 //! The daemon's side of its guardian: what is held, whether it is guarded, and whether the guardian lives.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::entries;
 use super::turn::Driver;
@@ -10,9 +11,12 @@ use crate::decision::{BootId, Epoch, Event, GuardedLease, HeldLease, LeaseTimes,
 use crate::guardian::{
     self, Arming, Guarded, GuardianIs, Guarding as GuardianSays, Holding, Lease, Moment, News, Plan, Report, Reset,
 };
+use crate::process;
 use crate::status::GuardianStatus;
 use crate::telemetry::chain;
 
+/// How long the kernel may take to follow the links to the mount points.
+const NAMES_LIMIT: Duration = Duration::from_secs(2);
 /// It says something each second, and is killed and replaced when it has not for three.
 const GUARDIAN_ANSWERS_WITHIN: Millis = Millis(5_000);
 
@@ -40,8 +44,8 @@ pub(super) struct Found {
 
 impl Guarding {
     /// Takes up the line to the guardian. Without an arbiter it only tells that the guardian is gone.
-    pub(super) fn start(config: &Config, run_dir: &Path, role: Role, boot: BootId) -> Guarding {
-        let guarded = Guarded::start(run_dir, role, boot, &plan(config)).map_err(|error| chain(&error));
+    pub(super) fn start(config: &Config, plan: &Plan, run_dir: &Path, role: Role, boot: BootId) -> Guarding {
+        let guarded = Guarded::start(run_dir, role, boot, plan).map_err(|error| chain(&error));
         let times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
         if let (Err(why), Some(_)) = (&guarded, times) {
             tracing::error!("there is no guardian, so nothing can be started: {why}");
@@ -153,10 +157,10 @@ impl Guarding {
     }
 
     /// Leaves another plan, when the configuration was read again.
-    pub(super) fn replace_config(&mut self, config: &Config) -> Result<(), String> {
+    pub(super) fn replace_config(&mut self, config: &Config, plan: &Plan) -> Result<(), String> {
         self.times = config.arbiter.as_ref().map(|arbiter| arbiter.times);
         let Ok(guarded) = &mut self.guarded else { return Ok(()) };
-        guarded.follow_plan(&plan(config)).map_err(|error| chain(&error))
+        guarded.follow_plan(plan).map_err(|error| chain(&error))
     }
 }
 
@@ -224,7 +228,8 @@ fn trouble_of(report: &Report) -> Option<String> {
     }
 }
 
-fn plan(config: &Config) -> Plan {
+/// What the guardian must know of the configuration.
+pub(super) async fn plan(config: &Config) -> Plan {
     let guard = match config.arbiter.as_ref().map(|arbiter| &arbiter.guard) {
         Some(config::Guard::Watchdog { device, accept_softdog }) => {
             guardian::Guard::Watchdog { path: device.clone(), accept_softdog: *accept_softdog }
@@ -235,7 +240,16 @@ fn plan(config: &Config) -> Plan {
         Some(config::HostReset::Command(words)) => Reset::Command(words.clone()),
         Some(config::HostReset::SysRq) | None => Reset::default(),
     };
-    Plan::of(&config.service, guard, reset)
+    named(Plan::by_letters(&config.service, guard, reset), Plan::with_real_names).await
+}
+
+/// A mount point on a dead file server answers never: then it is named as it is written.
+async fn named(plan: Plan, real: impl FnOnce(Plan) -> Plan + Send + 'static) -> Plan {
+    let written = plan.clone();
+    process::aside(NAMES_LIMIT, move || real(plan)).await.unwrap_or_else(|| {
+        tracing::warn!("no answer where the mount points lie (is a mount dead?): the guardian takes them as written");
+        written
+    })
 }
 
 /// The moment at which the own clock showed `since`: never later than it was, since the own clock is the faster one.
@@ -243,4 +257,29 @@ fn moment(since: Millis) -> Moment {
     let ago_ns = clock::now().since(since).0.saturating_add(1).saturating_mul(1_000_000);
     let now = Moment::now();
     Moment { boottime_ns: now.boottime_ns.saturating_sub(ago_ns), raw_ns: now.raw_ns.saturating_sub(ago_ns) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mount_point_that_hangs_is_named_as_it_is_written() {
+        let mounts = vec![PathBuf::from("/mail")];
+        let reset = Reset::default();
+        let guard = guardian::Guard::GuardianOnly;
+        let plan = Plan { guard, cgroups: Vec::new(), processes: Vec::new(), mounts, reset };
+        let real = |mut plan: Plan| {
+            plan.mounts = vec![PathBuf::from("/srv/mail")];
+            plan
+        };
+        assert_eq!(named(plan.clone(), real).await.mounts, [PathBuf::from("/srv/mail")]);
+        let (_held, answer) = mpsc::channel::<Plan>();
+        tokio::time::pause();
+        let hangs = move |plan: Plan| answer.recv().unwrap_or(plan);
+        assert_eq!(named(plan.clone(), hangs).await, plan);
+    }
 }

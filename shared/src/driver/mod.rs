@@ -34,9 +34,9 @@ use crate::balancer;
 use crate::check;
 use crate::config::{Loaded, Problems};
 use crate::decision::{Event, Role};
+use crate::guardian::Plan;
 use crate::status::FenceSays;
 
-pub use setup::{DriverError, run};
 pub use left::{JOURNAL_ENTRIES, Left, left_by_steps};
 pub use setup::{DriverError, run};
 
@@ -83,5 +83,5 @@ pub(crate) enum Input {
     /// The peer's digests of single configuration keys.
     PeerKeys(BTreeMap<String, u64>),
     /// The configuration was read again.
-    Reloaded(Box<Result<Loaded, Problems>>),
+    Reloaded(Box<Result<(Loaded, Plan), Problems>>),
 }

@@ -3,25 +3,34 @@
 use std::sync::Arc;
 
 use super::turn::Driver;
-use super::{Input, entries, setup};
+use super::{Input, entries, guarding, setup};
 use crate::config::{self, Loaded, Problems};
 use crate::decision::{Event, Millis};
+use crate::guardian::Plan;
 use crate::wire::Header;
 
 impl Driver {
-    /// Reads the file in a thread: names in it are looked up, which may take the resolver's time.
+    /// Reads the file in a thread: names in it are looked up, which may take the resolver's time. So may the guardian's
+    /// plan.
     pub(super) fn reload(&mut self) {
         let (path, inputs) = (self.settings.config.clone(), self.inputs.clone());
         tokio::spawn(async move {
             if let Ok(result) = tokio::task::spawn_blocking(move || config::load(&path)).await {
+                let result = match result {
+                    Ok(loaded) => {
+                        let plan = guarding::plan(&loaded.config).await;
+                        Ok((loaded, plan))
+                    }
+                    Err(problems) => Err(problems),
+                };
                 let _ = inputs.send(Input::Reloaded(Box::new(result))).await;
             }
         });
     }
 
-    pub(super) fn reloaded(&mut self, now: Millis, result: Result<Loaded, Problems>) {
-        let loaded = match result {
-            Ok(loaded) => loaded,
+    pub(super) fn reloaded(&mut self, now: Millis, result: Result<(Loaded, Plan), Problems>) {
+        let (loaded, plan) = match result {
+            Ok(both) => both,
             Err(problems) => return self.refuse_config(&problems.to_string()),
         };
         if let Some(why) = needs_restart(&self.loaded, &loaded) {
@@ -39,7 +48,7 @@ impl Driver {
         self.loaded = Arc::new(loaded);
         self.header.set_digest(self.loaded.digest);
         self.facts.peer_keys = None;
-        if let Err(why) = self.guarding.replace_config(&self.loaded.config) {
+        if let Err(why) = self.guarding.replace_config(&self.loaded.config, &plan) {
             tracing::error!("the guardian goes on with the old plan: {why}");
         }
         self.fences.replace_config(&self.loaded);

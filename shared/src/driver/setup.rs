@@ -11,7 +11,7 @@ use super::arbitration::Arbitration;
 use super::copies::Copies;
 use super::disk::{self, Disk};
 use super::fences::Fences;
-use super::guarding::Guarding;
+use super::guarding::{self, Guarding};
 use super::left::{self, JOURNAL_ENTRIES, left_by_steps};
 use super::turn::{Driver, Sources};
 use super::{Settings, balancing::Balancing, entries, service::ServiceWork, signals, watch::Watch};
@@ -202,7 +202,8 @@ pub async fn run(settings: Settings) -> Result<(), DriverError> {
         troubles.insert("arbiter", trouble);
     }
     let fences = Fences::start(&loaded, role, inputs.clone());
-    let guarding = Guarding::start(config, &settings.run_dir, role, boot);
+    let plan = guarding::plan(config).await;
+    let guarding = Guarding::start(config, &plan, &settings.run_dir, role, boot);
     let mut first = Vec::new();
     let node =
         Node::new(policy(&loaded, role), boot, incarnation, record, guarding.remembered(), clock::now(), &mut first);

@@ -108,10 +108,9 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// The plan for a service. Follows symbolic links to its mount points, and hangs where one leads to a dead file
-    /// server: to be called where that is allowed.
+    /// The plan for a service, with its mount points by the letters of the configuration.
     #[must_use]
-    pub fn of(service: &Service, guard: Guard, reset: Reset) -> Plan {
+    pub fn by_letters(service: &Service, guard: Guard, reset: Reset) -> Plan {
         let mut plan = Plan { guard, cgroups: Vec::new(), processes: Vec::new(), mounts: Vec::new(), reset };
         let mut cgroups: Vec<&Path> = service.cgroup.iter().map(PathBuf::as_path).collect();
         for condition in &service.stopped_when {
@@ -119,7 +118,7 @@ impl Plan {
                 Postcondition::CgroupEmpty(path) => cgroups.push(path),
                 Postcondition::NoProcess(name) => plan.processes.push(name.clone()),
                 Postcondition::NotMounted(path) => {
-                    plan.mounts.push(fs::canonicalize(path).unwrap_or_else(|_| path.components().collect()));
+                    plan.mounts.push(path.components().collect());
                 }
                 Postcondition::PortsClosed(_)
                 | Postcondition::PidFileGone(_)
@@ -131,6 +130,18 @@ impl Plan {
         plan.cgroups.sort();
         plan.cgroups.dedup();
         plan
+    }
+
+    /// The same with symbolic links to the mount points followed. Hangs where one leads to a dead file server: to be
+    /// called where that is allowed.
+    #[must_use]
+    pub fn with_real_names(mut self) -> Plan {
+        for mount in &mut self.mounts {
+            if let Ok(real) = fs::canonicalize(&*mount) {
+                *mount = real;
+            }
+        }
+        self
     }
 
     /// Puts the plan in its file's place at once as a whole, and returns its digest.
