@@ -193,6 +193,50 @@ fn the_watchdog_is_opened_with_its_time_out_read_back_petted_and_closed_again() 
     Ok(())
 }
 
+/// One that cannot be stopped is petted on from lease to lease: each lease counts on its own time-out.
+#[test]
+fn a_watchdog_that_stays_open_takes_the_time_out_of_the_next_lease_or_is_refused() -> Result<()> {
+    let name = "a_watchdog_that_stays_open_takes_the_time_out_of_the_next_lease_or_is_refused";
+    let kind = WatchdogKind { magic_close: false, timeout_min_s: 2, ..WatchdogKind::default() };
+    let Some(mut ground) = Ground::new(name, Some(kind))? else { return Ok(()) };
+    let guard_for = |ground: &mut Ground, epoch: u64, seconds: u64, wanted: Guarding| -> Result<()> {
+        // Longer than the test: no span of it ends.
+        let long = Millis(60_000);
+        let spans = Spans { stop_after_ms: long, watchdog_ms: Millis(seconds * 1_000), ..SPANS };
+        let lease = Lease { holding: Holding::Held, epoch: Epoch(epoch), since: Moment::now(), spans };
+        ground.page.publish(lease)?;
+        ground.wait_guarding(wanted)?;
+        ground.page.publish(Lease { holding: Holding::Released, ..lease })?;
+        ground.wait_guarding(Guarding::Idle)
+    };
+    for (epoch, seconds) in [(1, 4), (2, 2), (3, 8)] {
+        guard_for(&mut ground, epoch, seconds, Guarding::Armed)?;
+        let view = ground.lab_watchdog()?.view();
+        ensure!(view.open && view.opens == 1, "it was closed between the leases: {view:?}");
+        ensure!(u64::try_from(view.timeout_s)? == seconds, "{view:?} instead of {seconds} s");
+    }
+    guard_for(&mut ground, 4, 1, Guarding::Refused)?;
+    ensure!(!ground.expired.load(Ordering::SeqCst), "it was not petted in time");
+    Ok(())
+}
+
+#[test]
+fn a_watchdog_that_is_open_does_not_serve_for_another_device() -> Result<()> {
+    let name = "a_watchdog_that_is_open_does_not_serve_for_another_device";
+    if !nix::unistd::geteuid().is_root() {
+        return not_run(name, "needs root, to mount a FUSE stand-in for a watchdog");
+    }
+    let folder = tempfile::tempdir()?;
+    let device = LabWatchdog::start(folder.path(), WatchdogKind::default(), || ())?;
+    let mut watchdog = Watchdog::open(device.path(), Millis(10_000), false)?;
+    watchdog.serve(device.path(), Millis(4_000))?;
+    ensure!(device.view().timeout_s == 4 && watchdog.timeout() == Millis(4_000), "{:?}", device.view());
+    let another = watchdog.serve(Path::new("/dev/another"), Millis(4_000));
+    ensure!(matches!(another, Err(WatchdogError::AnotherIsOpen { .. })), "{another:?}");
+    watchdog.close()?;
+    Ok(())
+}
+
 #[test]
 fn a_frozen_daemon_is_replaced_at_the_stop_time_and_the_service_is_ended_by_the_guardian() -> Result<()> {
     let name = "a_frozen_daemon_is_replaced_at_the_stop_time_and_the_service_is_ended_by_the_guardian";

@@ -281,11 +281,17 @@ impl LeaseWatch {
     fn armed(&mut self, lease: &Lease) -> Result<Guarding, String> {
         let plan = self.plan()?;
         let Guard::Watchdog { path, accept_softdog } = &plan.guard else { return Ok(Guarding::ArmedAlone) };
-        if self.watchdog.is_none() {
-            let watchdog = Watchdog::open(path, lease.spans.watchdog_ms, *accept_softdog);
-            self.watchdog = Some(watchdog.map_err(|error| error.to_string())?);
-            self.petted_at = None;
+        let timeout = lease.spans.watchdog_ms;
+        match &mut self.watchdog {
+            Some(open) if open.is_at(path) || open.stays().is_some() => open.serve(path, timeout),
+            _ => Watchdog::open(path, timeout, *accept_softdog).map(|opened| {
+                // The one before, if a daemon with another configuration has come up: not before its successor counts.
+                self.close();
+                self.watchdog = Some(opened);
+                self.petted_at = None;
+            }),
         }
+        .map_err(|error| error.to_string())?;
         Ok(Guarding::Armed)
     }
 
@@ -359,7 +365,9 @@ impl LeaseWatch {
     }
 
     fn pet_every(&self) -> Millis {
-        let timeout = self.record.as_ref().map_or(Millis(0), |record| record.lease.spans.watchdog_ms);
+        let wanted = self.record.as_ref().map_or(Millis(0), |record| record.lease.spans.watchdog_ms);
+        // A device that did not take another time-out runs out by the one it has.
+        let timeout = self.watchdog.as_ref().map_or(wanted, |open| open.timeout().min(wanted));
         Millis((timeout.0 / PETS_A_TIMEOUT).clamp(100, 10_000))
     }
 }

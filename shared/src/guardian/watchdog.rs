@@ -64,6 +64,18 @@ pub enum WatchdogError {
         /// What it read back, in seconds.
         found_s: i32,
     },
+    /// The one that an earlier lease had opened cannot be stopped, and it must be petted.
+    #[error(
+        "the watchdog {} cannot guard while {} is open, which goes on when it is closed: restart the host, or write the \
+         one that is open",
+        path.display(), open.display()
+    )]
+    AnotherIsOpen {
+        /// What was asked for.
+        path: PathBuf,
+        /// What is open.
+        open: PathBuf,
+    },
     /// It is the software watchdog, and that was not accepted.
     #[error("{} is the kernel's software watchdog, which does not end a kernel that stands still", path.display())]
     Softdog {
@@ -76,6 +88,11 @@ pub enum WatchdogError {
 #[derive(Debug)]
 pub struct Watchdog {
     file: File,
+    path: PathBuf,
+    /// The time-out that was asked for and is kept. None is, before the first and after one that it did not take.
+    kept_s: Option<i32>,
+    /// What it read back last.
+    timeout_s: i32,
     /// Why closing it would not stop it.
     stays: Option<&'static str>,
 }
@@ -86,15 +103,12 @@ impl Watchdog {
     /// # Errors
     /// See [`WatchdogError`]. What was opened is closed again, with the letter that stops it.
     pub fn open(path: &Path, timeout: Millis, accept_softdog: bool) -> Result<Watchdog, WatchdogError> {
-        let asked_s = i32::try_from(timeout.0 / 1_000).unwrap_or(i32::MAX);
-        if asked_s == 0 {
-            return Err(WatchdogError::TooShort { asked: timeout });
-        }
+        let asked_s = whole_seconds(timeout)?;
         // The kernel gives a watchdog to one program at a time.
         let file = OpenOptions::new().write(true).open(path);
         let file = file.map_err(|source| WatchdogError::Open { path: path.to_owned(), source })?;
-        let mut watchdog = Watchdog { file, stays: None };
-        match watchdog.set_up(path, asked_s, accept_softdog) {
+        let mut watchdog = Watchdog { file, path: path.to_owned(), kept_s: None, timeout_s: asked_s, stays: None };
+        match watchdog.set_up(asked_s, accept_softdog) {
             Ok(()) => Ok(watchdog),
             Err(error) => {
                 // It began to count when it was opened, and nobody would pet it.
@@ -102,6 +116,31 @@ impl Watchdog {
                 Err(error)
             }
         }
+    }
+
+    /// Sees that it is the device at `path`, and resets the host within `timeout` of the last pet: one that cannot be
+    /// stopped stays open from lease to lease, and the next one may count on another device or a shorter time.
+    ///
+    /// # Errors
+    /// See [`WatchdogError`]. It stays open.
+    pub fn serve(&mut self, path: &Path, timeout: Millis) -> Result<(), WatchdogError> {
+        if !self.is_at(path) {
+            return Err(WatchdogError::AnotherIsOpen { path: path.to_owned(), open: self.path.clone() });
+        }
+        let asked_s = whole_seconds(timeout)?;
+        if self.kept_s == Some(asked_s) { Ok(()) } else { self.take_timeout(asked_s) }
+    }
+
+    /// It was opened by this path.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
+    /// Its time-out now.
+    #[must_use]
+    pub fn timeout(&self) -> Millis {
+        Millis(u64::try_from(self.timeout_s).unwrap_or(0).saturating_mul(1_000))
     }
 
     /// The host is reset one time-out from now, and no sooner.
@@ -127,7 +166,8 @@ impl Watchdog {
         self.file.write_all(b"V")
     }
 
-    fn set_up(&mut self, path: &Path, asked_s: i32, accept_softdog: bool) -> Result<(), WatchdogError> {
+    fn set_up(&mut self, asked_s: i32, accept_softdog: bool) -> Result<(), WatchdogError> {
+        let path = self.path.as_path();
         let info = support(&self.file).map_err(ask(path, "what it is (WDIOC_GETSUPPORT)"))?;
         let name = info.identity.split(|byte| *byte == 0).next().unwrap_or_default();
         if info.options & MAGIC_CLOSE == 0 {
@@ -138,13 +178,28 @@ impl Watchdog {
         if name == SOFTDOG.as_bytes() && !accept_softdog {
             return Err(WatchdogError::Softdog { path: path.to_owned() });
         }
+        self.take_timeout(asked_s)
+    }
+
+    fn take_timeout(&mut self, asked_s: i32) -> Result<(), WatchdogError> {
+        self.kept_s = None;
+        let path = self.path.as_path();
         set_timeout(&self.file, asked_s).map_err(ask(path, "that it takes a time-out (WDIOC_SETTIMEOUT)"))?;
         // A driver rounds to what its hardware can, and may answer with what it was asked: only this counts.
         let found_s = get_timeout(&self.file).map_err(ask(path, "its time-out (WDIOC_GETTIMEOUT)"))?;
+        self.timeout_s = found_s;
         if !(1..=asked_s).contains(&found_s) {
             return Err(WatchdogError::TooLong { path: path.to_owned(), asked_s, found_s });
         }
+        self.kept_s = Some(asked_s);
         Ok(())
+    }
+}
+
+fn whole_seconds(timeout: Millis) -> Result<i32, WatchdogError> {
+    match i32::try_from(timeout.0 / 1_000).unwrap_or(i32::MAX) {
+        0 => Err(WatchdogError::TooShort { asked: timeout }),
+        seconds => Ok(seconds),
     }
 }
 
