@@ -176,6 +176,8 @@ fn the_status_shows_arbiter_lease_and_guardian_and_the_accepted_risk() -> Result
     let arbiter = master.arbiter.as_ref().expect("an arbiter");
     ensure!(arbiter.kind == "shared storage" && arbiter.place == "/store/lease", "{arbiter:?}");
     ensure!(arbiter.own.is_some_and(|own| own.epoch == master.epoch), "{arbiter:?}");
+    let log = pair.log(Role::Master);
+    ensure!(!log.contains("what the daemon says of its lease is not taken"), "the guardian refused it:\n{log}");
     let slave = pair.wait_for(Role::Slave, "a look at the holder", |status| {
         let seen = status.arbiter.as_ref().and_then(|arbiter| arbiter.seen.as_ref());
         seen.is_some_and(|seen| seen.claim == Some((master.epoch, Role::Master)) && seen.slot == SlotSays::Held)

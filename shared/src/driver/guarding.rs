@@ -25,10 +25,38 @@ const GUARDIAN_ANSWERS_WITHIN: Millis = Millis(5_000);
 pub(super) struct Guarding {
     guarded: Result<Guarded, String>,
     times: Option<LeaseTimes>,
+    /// What was held before this start of the daemon.
+    remembered: Option<Remembered>,
     /// Told and not confirmed yet.
     waiting: Option<OperationId>,
     /// The end that the core has heard of.
     ended: Option<Epoch>,
+}
+
+/// A lease that a daemon before this one held, on the own clock and as it stands in the page.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    lease: HeldLease,
+    since: Moment,
+}
+
+impl Remembered {
+    fn of(lease: Lease) -> Option<Remembered> {
+        let hold = match lease.holding {
+            Holding::Held => false,
+            Holding::Hold => true,
+            Holding::Idle | Holding::Released => return None,
+        };
+        let age = Moment::now().since(lease.since);
+        let held = HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold };
+        Some(Remembered { lease: held, since: lease.since })
+    }
+
+    /// The moment of the page, if that is what is told again: brought to the own clock and back it would be a little
+    /// earlier, and the guardian takes no time that goes back.
+    fn moment(&self, epoch: Epoch, since: Millis) -> Option<Moment> {
+        ((epoch, since) == (self.lease.epoch, self.lease.since)).then_some(self.since)
+    }
 }
 
 /// What a look at the guardian found.
@@ -50,19 +78,13 @@ impl Guarding {
         if let (Err(why), Some(_)) = (&guarded, times) {
             tracing::error!("there is no guardian, so nothing can be started: {why}");
         }
-        Guarding { guarded, times, waiting: None, ended: None }
+        let remembered = guarded.as_ref().ok().and_then(|guarded| Remembered::of(guarded.page().remembered()?));
+        Guarding { guarded, times, remembered, waiting: None, ended: None }
     }
 
     /// The lease that was held before this start of the daemon.
     pub(super) fn remembered(&self) -> Option<HeldLease> {
-        let lease = self.guarded.as_ref().ok()?.page().remembered()?;
-        let hold = match lease.holding {
-            Holding::Held => false,
-            Holding::Hold => true,
-            Holding::Idle | Holding::Released => return None,
-        };
-        let age = Moment::now().since(lease.since);
-        Some(HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold })
+        self.remembered.map(|remembered| remembered.lease)
     }
 
     /// The guardian as it was seen last.
@@ -105,19 +127,25 @@ impl Guarding {
 
     /// Tells the guardian. Confirmed, or not, by a later [`Guarding::look`].
     pub(super) fn tell(&mut self, operation: OperationId, told: GuardedLease) -> Result<(), String> {
-        let guarded = self.guarded.as_mut().map_err(|why| why.clone())?;
+        let guarded = self.guarded.as_ref().map_err(|why| why.clone())?;
         let Some(times) = self.times else { return Err("no arbiter is configured".into()) };
         let before = guarded.page().lease();
         let (holding, epoch, since) = match told {
-            GuardedLease::Held { epoch, since } => (Holding::Held, epoch, moment(since)),
+            GuardedLease::Held { epoch, since } => (Holding::Held, epoch, self.moment(epoch, since)),
             GuardedLease::Hold { epoch } => (Holding::Hold, epoch, Moment::now()),
             GuardedLease::Ended => (Holding::Released, before.epoch, before.since),
         };
         // They never change inside an epoch.
         let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.into() };
+        let guarded = self.guarded.as_mut().map_err(|why| why.clone())?;
         guarded.publish(Lease { holding, epoch, since, spans }).map_err(|error| chain(&error))?;
         self.waiting = Some(operation);
         Ok(())
+    }
+
+    fn moment(&self, epoch: Epoch, since: Millis) -> Moment {
+        let remembered = self.remembered.and_then(|remembered| remembered.moment(epoch, since));
+        remembered.unwrap_or_else(|| moment(since))
     }
 
     /// To be called in each turn.
@@ -265,6 +293,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::guardian::Spans;
 
     #[tokio::test]
     async fn a_mount_point_that_hangs_is_named_as_it_is_written() {
@@ -281,5 +310,20 @@ mod tests {
         tokio::time::pause();
         let hangs = move |plan: Plan| answer.recv().unwrap_or(plan);
         assert_eq!(named(plan.clone(), hangs).await, plan);
+    }
+
+    #[test]
+    fn a_lease_that_is_told_again_after_a_restart_has_the_moment_that_it_had() {
+        let now = Moment::now();
+        let since = Moment { boottime_ns: now.boottime_ns - 1_234_567, raw_ns: now.raw_ns - 1_234_567 };
+        let span = Millis(1_000);
+        let spans = Spans { stop_after_ms: span, scripts_ms: span, kill_ms: span, watchdog_ms: span };
+        let lease = Lease { holding: Holding::Held, epoch: Epoch(3), since, spans };
+        let remembered = Remembered::of(lease).unwrap();
+        let held = remembered.lease;
+        assert!(moment(held.since).is_before(since), "the way there and back rounds to the safe side");
+        assert_eq!(remembered.moment(held.epoch, held.since), Some(since));
+        assert_eq!(remembered.moment(held.epoch, held.since.after(Millis(1))), None, "a renewal is later");
+        assert_eq!(remembered.moment(Epoch(4), held.since), None);
     }
 }
