@@ -21,7 +21,6 @@ use failover_shared::decision::{
 use failover_shared::script::{
     Cancel, Direction, Environment, ListLock, ListRun, OnStepFailure, Operation, Position, StepEvent, run_list,
 };
-use failover_shared::secret::Secret;
 use failover_shared::statement::{Statement, sign};
 use failover_shared::stop::{StopContext, StopRun};
 use failover_shared::store::{Loaded, Store, StoreError};
@@ -123,7 +122,7 @@ pub(crate) async fn run(
         statement = stop_and_state(&order, &mut held) => statement?,
         () = told_to_end() => bail!("ended by a signal: nothing is stated; the command can be given again"),
     };
-    out.line(sign(&Secret::new(key.expose()), &statement)?)?;
+    out.line(sign(&key, &statement)?)?;
     Ok(Exit::Ok)
 }
 

@@ -124,7 +124,7 @@ pub fn verify(keys: &[Secret], line: &str, expected: Expected<'_>) -> Result<Sta
 
 fn mac(key: &Secret, text: &str) -> Option<Hmac<Sha256>> {
     // HMAC takes keys of any length; an empty one cannot be read from a file.
-    Some(Hmac::<Sha256>::new_from_slice(key.bytes()).ok()?.chain_update(text.as_bytes()))
+    Some(Hmac::<Sha256>::new_from_slice(key.expose()).ok()?.chain_update(text.as_bytes()))
 }
 
 /// The 32 bytes of a signature. Small letters only: one signature, one spelling.

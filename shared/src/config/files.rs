@@ -10,9 +10,10 @@ use super::model::{Balancer, Config, Probe, Service};
 use super::problem::Severity;
 use crate::decision::Role;
 use crate::fence::check_options_file;
-use crate::provision::{host_key_path, load_identity, load_pair_key, load_secret, peer_certificate};
+use crate::provision::{host_key_path, load_identity, load_pair_key, peer_certificate};
 use crate::script::kind::Action;
 use crate::script::{Script, Stage, Task};
+use crate::secret::Secret;
 
 /// Something about a file that the operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Finding {
 pub fn check_files(config: &Config, role: Role) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (key, path) in secret_files(config) {
-        if let Err(error) = load_secret(path) {
+        if let Err(error) = Secret::read(path) {
             findings.push(Finding { severity: Severity::Error, key, message: error.to_string() });
         }
     }

@@ -245,7 +245,7 @@ impl Driver {
 fn pair_keys(config: &crate::config::Config) -> Result<Vec<Secret>, String> {
     let security = &config.security;
     let old = Some(&security.old_key_file).filter(|path| path.exists());
-    let read = |path: &PathBuf| load_pair_key(path).map(|key| Secret::new(key.expose())).map_err(|error| chain(&error));
+    let read = |path: &PathBuf| load_pair_key(path).map_err(|error| chain(&error));
     std::iter::once(&security.key_file).chain(old).map(read).collect()
 }
 

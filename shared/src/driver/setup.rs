@@ -23,6 +23,7 @@ use crate::journal::{Journal, JournalSize};
 use crate::key::KeyRing;
 use crate::notify::{self, Pager};
 use crate::script::{Operation, limit};
+use crate::secret::Secret;
 use crate::store::{self, Store};
 use crate::wire::HeaderSource;
 use crate::{clock, control, host, provision};
@@ -322,7 +323,7 @@ pub(super) fn key_ring(config: &Config) -> Result<KeyRing, DriverError> {
     } else {
         None
     };
-    KeyRing::new(current.expose(), old.as_ref().map(provision::Secret::expose)).map_err(needs(unusable))
+    KeyRing::new(current.expose(), old.as_ref().map(Secret::expose)).map_err(needs(unusable))
 }
 
 /// Holds the pid file for the daemon's life: one daemon a role and run folder, and `stop-here` finds it.

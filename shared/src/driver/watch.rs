@@ -20,8 +20,8 @@ use crate::check::{
 use crate::clock;
 use crate::config::Loaded;
 use crate::decision::{Duty, Epoch, Event, Millis, Node, Role, State, Symptom, TallyAction, Verdict};
-use crate::provision::load_secret;
 use crate::script::{Environment, Operation, Script};
+use crate::secret::Secret;
 use crate::status::CheckStatus;
 use crate::telemetry::chain;
 
@@ -322,7 +322,7 @@ fn is_restartable(verdict: Verdict) -> bool {
 /// Who holds the rounds of this configuration.
 pub(super) fn asker(loaded: &Loaded, role: Role) -> Arc<Asker> {
     let load = |path: &std::path::Path| {
-        let secret = load_secret(path).map_err(|error| chain(&error))?;
+        let secret = Secret::read(path).map_err(|error| chain(&error))?;
         secret.expose_text().map(Password::new).ok_or_else(|| format!("{} does not hold text", path.display()))
     };
     let environment = Environment::of(loaded, role, Operation::start_of(role), Epoch(0), "a check");

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::Power;
 use crate::child::RunError;
 use crate::decision::Role;
-use crate::provision::SecretError;
+use crate::secret::SecretError;
 
 /// No device did what was wanted.
 #[derive(Debug, Error)]

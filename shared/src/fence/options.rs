@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::CallError;
 use crate::config::FenceAgent;
 use crate::decision::Role;
-use crate::provision::load_secret;
+use crate::secret::Secret;
 
 /// A value shorter than this is not blotted out: it would be found in every other word.
 const BLOT_LEAST: usize = 4;
@@ -77,7 +77,7 @@ pub(crate) fn check_options_file(path: &Path) -> Result<(), CallError> {
 
 /// Lines `name=value`; empty ones and those that begin with `#` are left out.
 fn options_file(path: &Path) -> Result<Vec<(String, Zeroizing<String>)>, CallError> {
-    let secret = load_secret(path)?;
+    let secret = Secret::read(path)?;
     let broken = |line| CallError::Options { path: PathBuf::from(path), line };
     let text = secret.expose_text().ok_or_else(|| broken(1))?;
     let mut options = Vec::new();

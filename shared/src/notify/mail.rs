@@ -91,7 +91,7 @@ impl Mailer {
             .timeout(Some(RELAY_LIMIT))
             .tls(tls);
         if let Some((user, password)) = &self.login {
-            let password = String::from_utf8_lossy(password.bytes()).into_owned();
+            let password = String::from_utf8_lossy(password.expose()).into_owned();
             transport = transport.credentials(Credentials::new(user.clone(), password));
         }
         transport.build().send(message).await.map(drop)

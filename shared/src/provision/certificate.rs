@@ -16,7 +16,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::file::{ProvisionError, create};
-use super::secret::{SecretError, load_secret};
+use crate::secret::{Secret, SecretError};
 
 /// A host with an empty clock battery boots in 1970, and its certificate must be valid there too. No Unix clock shows an
 /// earlier year.
@@ -160,7 +160,7 @@ fn self_sign(key: &PKey<Private>, host: &str) -> Result<X509, ErrorStack> {
 pub fn load_identity(dir: &Path, host: &str) -> Result<native_tls::Identity, CertificateError> {
     let (certificate_file, key_file) = (certificate_path(dir, host), host_key_path(dir, host));
     let certificate = read_certificate(&certificate_file)?;
-    let secret = load_secret(&key_file)?;
+    let secret = Secret::read(&key_file)?;
     let form = |source| CertificateError::Form { path: key_file.clone(), what: "private key", source };
     // With a call-back that gives no passphrase an encrypted key is an error, not a question at the terminal.
     let key = PKey::private_key_from_pem_callback(secret.expose(), |_| Ok(0)).map_err(form)?;

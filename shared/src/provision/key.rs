@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::file::{ProvisionError, create};
-use super::secret::{Secret, SecretError, load_secret};
+use crate::secret::{Secret, SecretError};
 
 /// The key's file, beside the configuration.
 pub const PAIR_KEY_FILE: &str = "pair.key";
@@ -34,9 +34,9 @@ pub fn create_pair_key(dir: &Path) -> Result<PathBuf, ProvisionError> {
 /// Reads a key that [`create_pair_key`] wrote.
 ///
 /// # Errors
-/// Those of [`load_secret`]; and the file does not hold at least 32 bytes in hexadecimal.
+/// Those of [`Secret::read`]; and the file does not hold at least 32 bytes in hexadecimal.
 pub fn load_pair_key(path: &Path) -> Result<Secret, SecretError> {
-    let text = load_secret(path)?;
+    let text = Secret::read(path)?;
     let refusal = || SecretError::PairKey { path: path.to_owned() };
     let digits = text.expose();
     if digits.len() % 2 != 0 || digits.len() < KEY_BYTES * 2 {
@@ -50,7 +50,7 @@ pub fn load_pair_key(path: &Path) -> Result<Secret, SecretError> {
             _ => return Err(refusal()),
         }
     }
-    Ok(Secret::new(std::mem::take(&mut *key)))
+    Ok(Secret::new(&key))
 }
 
 #[cfg(test)]

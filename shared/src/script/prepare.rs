@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::kind::{Call, Program};
 use super::task::Task;
 use super::user::RunAs;
-use crate::provision::{Secret, load_secret};
+use crate::secret::Secret;
 
 /// Moves the step into the control group and then becomes it. If it cannot, the step still runs, and says so in its
 /// output: the missing evidence shows when the stop is verified.
@@ -57,7 +57,7 @@ pub(crate) async fn prepare(
 /// # Errors
 /// Why it is not used, as a sentence.
 pub(crate) fn secret(path: &Path) -> Result<Secret, String> {
-    let secret = load_secret(path).map_err(|error| error.to_string())?;
+    let secret = Secret::read(path).map_err(|error| error.to_string())?;
     if secret.expose().contains(&0) {
         return Err(format!("the secret file {} holds a NUL byte, which no variable can hold", path.display()));
     }

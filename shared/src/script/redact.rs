@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::provision::Secret;
+use crate::secret::Secret;
 
 /// What stands in a secret's place.
 const IN_PLACE: &[u8] = b"[secret]";
@@ -64,8 +64,7 @@ mod tests {
     use super::*;
 
     fn through(secrets: &[&str], pieces: &[&[u8]]) -> String {
-        let secrets: Vec<_> =
-            secrets.iter().map(|secret| ("x".to_owned(), Secret::new(secret.as_bytes().to_vec()))).collect();
+        let secrets: Vec<_> = secrets.iter().map(|secret| ("x".to_owned(), Secret::new(secret.as_bytes()))).collect();
         let mut redact = Redact::new(&secrets);
         let mut shown: Vec<u8> = pieces.iter().flat_map(|piece| redact.pass(piece).into_owned()).collect();
         shown.extend(redact.rest());

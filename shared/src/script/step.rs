@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::failpoint::failpoint;
 use crate::process::{self, Process, ProcessGroup};
-use crate::provision::Secret;
+use crate::secret::Secret;
 
 use super::cancel::Cancel;
 use super::exit::StepExit;

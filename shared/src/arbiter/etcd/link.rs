@@ -139,7 +139,7 @@ impl Link {
         let mut options = ConnectOptions::new().with_require_leader(true);
         if let Some((user, password)) = &self.credentials {
             // The client library keeps the password as plain text for as long as the connection stands.
-            options = options.with_user(user, String::from_utf8_lossy(password.bytes()));
+            options = options.with_user(user, String::from_utf8_lossy(password.expose()));
         }
         let client = Client::from_channel(channel, Some(options)).await?;
         Ok(client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX))

@@ -188,7 +188,7 @@ impl EtcdSettings {
     pub(super) fn credentials(&self) -> Result<Option<(String, Secret)>, EtcdError> {
         let (Some(user), Some(path)) = (&self.user, &self.password_file) else { return Ok(None) };
         let secret = secret("password", path)?;
-        if std::str::from_utf8(secret.bytes()).is_err() {
+        if secret.expose_text().is_none() {
             return Err(EtcdError::PasswordForm(path.clone()));
         }
         Ok(Some((user.clone(), secret)))

@@ -42,7 +42,7 @@ fn identity(settings: &EtcdSettings) -> Result<Option<Identity>, EtcdError> {
     let pem = secret("client key", key)?;
     let form = |source| EtcdError::Form { path: key.clone(), what: "private key", source };
     // Without an answer of ours OpenSSL would ask for an encrypted key's pass phrase on the terminal.
-    let private = PKey::private_key_from_pem_callback(pem.bytes(), |_| Ok(0)).map_err(form)?;
+    let private = PKey::private_key_from_pem_callback(pem.expose(), |_| Ok(0)).map_err(form)?;
     if !own.public_eq(&private) {
         return Err(EtcdError::Mismatch { certificate: certificate.clone(), key: key.clone() });
     }

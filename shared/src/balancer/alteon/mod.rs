@@ -83,7 +83,7 @@ impl Alteon {
         if user.is_some_and(|user| user.chars().any(char::is_control)) {
             return settings("the Alteon's user must be one line");
         }
-        if password.bytes().iter().any(|byte| byte.is_ascii_control()) {
+        if password.expose().iter().any(|byte| byte.is_ascii_control()) {
             return settings("the Alteon's password must be one line");
         }
         if numbers.master == numbers.slave {

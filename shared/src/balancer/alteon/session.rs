@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
                 }
                 Turn::Password => {
                     password_sent = true;
-                    self.answer(&line(login.password.bytes())).await?;
+                    self.answer(&line(login.password.expose())).await?;
                 }
                 Turn::Pager => self.answer(b" ").await?,
                 Turn::Always(answer) => self.answer(&line(answer.as_bytes())).await?,
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
     /// Only the question itself is told, and never a password that the device echoed into it.
     fn not_understood(&self, command: &str, password: Option<&Secret>) -> BalancerError {
         let mut question = last_line(&self.text).to_owned();
-        if let Some(password) = password.and_then(|password| std::str::from_utf8(password.bytes()).ok()) {
+        if let Some(password) = password.and_then(|password| password.expose_text()) {
             question = question.replace(password, "(password)");
         }
         BalancerError::NotUnderstood { command: command.to_owned(), answer: excerpt(&question) }
