@@ -25,6 +25,24 @@ impl Secret {
         Secret::read_if(path, judge)
     }
 
+    /// For what must not fail for its secret, a stop above all. One that others can only read is as good as before; one
+    /// that they could have written is not. What is wrong is told in both cases.
+    #[must_use]
+    pub fn read_if_usable(path: &Path) -> (Option<Secret>, Option<SecretError>) {
+        let mut seen = None;
+        let read = Secret::read_if(path, |path, metadata| match judge(path, metadata) {
+            Err(error @ SecretError::Mode { mode, .. }) if mode & 0o022 == 0 => {
+                seen = Some(error);
+                Ok(())
+            }
+            judged => judged,
+        });
+        match read {
+            Ok(secret) => (Some(secret), seen),
+            Err(error) => (None, Some(error)),
+        }
+    }
+
     /// A secret from memory.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Secret {
@@ -185,5 +203,20 @@ mod tests {
         let (dir, _path) = file(b"", 0o600);
         assert!(matches!(Secret::read(&dir.path().join("none")), Err(SecretError::Read { .. })));
         assert!(matches!(Secret::read(dir.path()), Err(SecretError::NoFile { .. })));
+    }
+
+    #[test]
+    fn what_must_not_fail_takes_a_secret_that_others_can_read_and_none_that_they_could_have_written() {
+        for (mode, taken, told) in
+            [(0o600, true, false), (0o644, true, true), (0o640, true, true), (0o622, false, true)]
+        {
+            let (_dir, path) = file(b"s3cret\n", mode);
+            let (secret, wrong) = Secret::read_if_usable(&path);
+            assert_eq!(secret.is_some_and(|secret| secret.expose() == b"s3cret"), taken, "{mode:o}");
+            assert_eq!(wrong.is_some_and(|wrong| wrong.to_string().contains("chmod 600")), told, "{mode:o}");
+        }
+        let (dir, _path) = file(b"", 0o600);
+        let (secret, wrong) = Secret::read_if_usable(&dir.path().join("none"));
+        assert!(secret.is_none() && matches!(wrong, Some(SecretError::Read { .. })), "{wrong:?}");
     }
 }

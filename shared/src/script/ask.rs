@@ -36,7 +36,8 @@ pub struct Asked {
 /// ended: asked again and again, it would add up.
 pub async fn ask(task: &Task, environment: &Environment, directory: &Path, cancel: &mut Cancel) -> Asked {
     let end = match prepare(task, environment, directory, None).await {
-        Ok(Prepared { arguments, variables, secrets }) => {
+        // Asked again and again, it would note it again and again; readiness names such a file.
+        Ok(Prepared { arguments, variables, secrets, notes: _ }) => {
             let invocation = Invocation {
                 arguments: &arguments,
                 variables: &variables,

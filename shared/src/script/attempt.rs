@@ -118,7 +118,10 @@ impl Attempt<'_> {
             log.append(format!("=== {now:.3} {title}, epoch {epoch}: {command}\n").into_bytes()).await;
         }
         let end = match prepare(task, &list.environment, &list.directory, cgroup).await {
-            Ok(Prepared { arguments, mut variables, secrets }) => {
+            Ok(Prepared { arguments, mut variables, secrets, notes }) => {
+                for note in notes {
+                    list.note(format!("step {index}: {note}")).await;
+                }
                 variables.extend(list.marks(index));
                 let invocation = Invocation {
                     arguments: &arguments,

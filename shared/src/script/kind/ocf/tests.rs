@@ -341,7 +341,8 @@ async fn a_secret_parameter_comes_from_its_file_and_is_in_no_output_and_no_argum
 
 #[tokio::test]
 async fn a_secret_that_others_can_read_is_refused_with_what_to_do_at_the_call_and_before() {
-    let (folder, asked) = secret(0o640, "touch ran").await;
+    let (folder, _) = secret(0o640, "[ $1 != start ] || touch ran").await;
+    let asked = folder.asked(SECRET, Action::Start).await;
     let said = "web.pass can be read by others (mode 0640): run `chmod 600 ";
     assert!(asked.answer.said.contains(said), "{}", asked.answer.said);
     assert!(folder.missing(SECRET).contains(said) && !folder.path("ran").exists(), "{}", folder.missing(SECRET));
