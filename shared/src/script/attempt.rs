@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::cancel::Cancel;
-use super::cgroup;
 use super::event::{StepEvent, StepGate};
 use super::exit::StepExit;
 use super::kind::Answer;
@@ -40,8 +39,6 @@ pub(super) struct Ended {
     pub(super) answer: Answer,
     /// Its group, if anything is left in it.
     pub(super) left: Option<ProcessGroup>,
-    /// There are processes in the control group behind it.
-    pub(super) cgroup_populated: bool,
 }
 
 impl Attempt<'_> {
@@ -73,8 +70,7 @@ impl Attempt<'_> {
         if awaited && !self.patience.for_end(async { written.await.is_ok() }).await {
             list.note(format!("the end of step {index} is not in the journal: after a crash it would run again")).await;
         }
-        let cgroup_populated = self.cgroup.is_some_and(|folder| matches!(cgroup::populated(folder), Ok(Some(true))));
-        Ok(Ended { index, command, exit: end.exit, answer, left: end.left, cgroup_populated })
+        Ok(Ended { index, command, exit: end.exit, answer, left: end.left })
     }
 
     /// Waits until the journal has the step's entry.

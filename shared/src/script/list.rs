@@ -155,8 +155,6 @@ pub struct ListOutcome {
     pub ended: BTreeSet<u32>,
     /// Groups in which steps left processes behind.
     pub groups: Vec<ProcessGroup>,
-    /// A step left processes in the service's control group, which makes the group evidence later.
-    pub cgroup_populated: bool,
 }
 
 /// Runs the list. Each step begins only after its [`StepEvent::Before`] was confirmed.
@@ -286,13 +284,12 @@ impl ListRun {
 
 impl ListOutcome {
     fn new(end: ListEnd) -> ListOutcome {
-        ListOutcome { end, failures: Vec::new(), ended: BTreeSet::new(), groups: Vec::new(), cgroup_populated: false }
+        ListOutcome { end, failures: Vec::new(), ended: BTreeSet::new(), groups: Vec::new() }
     }
 
     fn take(&mut self, ended: Ended) {
-        let Ended { index, command, exit, answer, left, cgroup_populated } = ended;
+        let Ended { index, command, exit, answer, left } = ended;
         self.groups.extend(left);
-        self.cgroup_populated |= cgroup_populated;
         if exit == StepExit::Cancelled {
             if self.end == ListEnd::Completed {
                 self.end = ListEnd::Cancelled { step: index };

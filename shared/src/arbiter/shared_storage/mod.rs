@@ -90,7 +90,6 @@ pub struct SharedStorage {
     program: fn() -> Command,
     memory: Memory,
     helper: Option<Helper>,
-    given_up: u64,
 }
 
 impl SharedStorage {
@@ -109,7 +108,7 @@ impl SharedStorage {
     /// The same with another program as the child, which must call [`serve`] by itself.
     #[must_use]
     pub fn with_program(place: Place, limit: Duration, program: fn() -> Command) -> SharedStorage {
-        SharedStorage { place, limit, program, memory: Memory::default(), helper: None, given_up: 0 }
+        SharedStorage { place, limit, program, memory: Memory::default(), helper: None }
     }
 
     /// Asks, and answers within the limit. Must be called on the thread that lives as long as the daemon: the child ends
@@ -121,18 +120,6 @@ impl SharedStorage {
             Ok(reply) => reply,
             Err(failure) => ArbiterReply::Failed(failure),
         }
-    }
-
-    /// How many children did not answer in time and were killed.
-    #[must_use]
-    pub fn given_up(&self) -> u64 {
-        self.given_up
-    }
-
-    /// A child that was killed is still in the kernel's hands: no question can be asked until it is let go.
-    #[must_use]
-    pub fn hangs(&mut self) -> bool {
-        self.helper.as_mut().is_some_and(|helper| !helper.is_ready() && !helper.is_gone())
     }
 
     async fn exchange(&mut self, request: ArbiterRequest) -> Result<ArbiterReply, ArbiterFailure> {
@@ -165,7 +152,6 @@ impl SharedStorage {
             }
             Err(_) => {
                 helper.kill();
-                self.given_up = self.given_up.saturating_add(1);
                 Err(ArbiterFailure::TimedOut)
             }
         }
