@@ -49,9 +49,10 @@ impl Guard {
     /// What a daemon that starts is told of its forerunner's lease.
     #[must_use]
     pub fn held(&self) -> Option<HeldLease> {
+        let spans = self.times?.spans();
         match self.lease? {
-            GuardedLease::Held { epoch, since } => Some(HeldLease { epoch, since, hold: false }),
-            GuardedLease::Hold { epoch } => Some(HeldLease { epoch, since: self.since, hold: true }),
+            GuardedLease::Held { epoch, since } => Some(HeldLease { epoch, since, hold: false, spans }),
+            GuardedLease::Hold { epoch } => Some(HeldLease { epoch, since: self.since, hold: true, spans }),
             GuardedLease::Ended => None,
         }
     }
