@@ -17,7 +17,7 @@ use super::world::World;
 pub struct Guard {
     /// What the daemon handed over last: it outlives the daemon and the guardian, in a page of their own.
     pub lease: Option<GuardedLease>,
-    /// The spans of that lease: they do not change while it lasts.
+    /// The spans of that lease: they do not change inside an epoch, held without a limit or not.
     pub times: Option<LeaseTimes>,
     /// The last t0, for a lease that is held without a limit meanwhile.
     since: Millis,
@@ -57,6 +57,14 @@ impl Guard {
         }
     }
 
+    /// The epoch of the lease that is held.
+    fn epoch(&self) -> Option<Epoch> {
+        match self.lease? {
+            GuardedLease::Held { epoch, .. } | GuardedLease::Hold { epoch } => Some(epoch),
+            GuardedLease::Ended => None,
+        }
+    }
+
     /// The lease that runs out, if one does: its epoch and t0.
     #[must_use]
     pub fn running(&self) -> Option<(Epoch, Millis)> {
@@ -79,8 +87,8 @@ impl World {
             match (lease, guard.running()) {
                 // Only an advancing t0 counts inside an epoch.
                 (GuardedLease::Held { epoch, since }, Some((known, before))) if epoch == known && since < before => {}
-                (GuardedLease::Held { epoch, since }, running) => {
-                    if running.is_none_or(|(known, _)| known != epoch) {
+                (GuardedLease::Held { epoch, since }, _) => {
+                    if guard.epoch() != Some(epoch) {
                         guard.times = times;
                     }
                     guard.lease = Some(lease);
