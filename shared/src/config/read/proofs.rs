@@ -127,6 +127,15 @@ pub(super) fn lease(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing,
             }
         }
     }
+    let unseen = service.unseen_by_guardian();
+    if !unseen.is_empty() {
+        let message = format!("the guardian cannot see whether {} holds: it runs no scripts", unseen.join(", "));
+        reader.warn(Problem::at(pair.place_within("service", "stopped_when"), message).help(
+            "where a lease runs out and the daemon has not stopped the service, it resets the host instead of ending the \
+             service: add what it can see, for example `NoProcess(\"dovecot\")`, or for a unit \
+             `CgroupEmpty(\"system.slice/dovecot.service\")`",
+        ));
+    }
     let (limit, scripts_ms) = (stop_limit(timing, service), arbiter.times.scripts_ms.0);
     let scripts = std::time::Duration::from_millis(scripts_ms);
     // Without time for scripts there is nothing to fit in: the guardian ends the service at once.
