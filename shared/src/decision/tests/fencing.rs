@@ -58,7 +58,7 @@ fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
     assert!(fencing.saw(Rule::FencedStillRuns), "it says so itself");
     let another = FenceId { by: Incarnation(fenced.id.by.0 - 1), ..fenced.id };
     fencing.story.tell(answers(another, true));
-    assert!(!unfence(&fencing).is_some(), "of another fence");
+    assert!(unfence(&fencing).is_none(), "of another fence");
     fencing.story.tell(answers(fenced.id, true));
     let operation = unfence(&fencing).expect("let back");
     assert_eq!(fencing.story.node.record().fenced, Some(fenced), "not before the devices have said so");
@@ -143,10 +143,10 @@ fn an_answer_to_an_earlier_fence_lets_nobody_back_while_the_peer_is_fenced_again
     let second = fence(&fencing).expect("fenced again");
     let answer = Some(FenceAnswer { id, booted_since: true });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
-    assert!(!unfence(&fencing).is_some(), "it left before the second fence");
+    assert!(unfence(&fencing).is_none(), "it left before the second fence");
     fencing.story.tell(Event::FenceDone { operation: second, result: Err("no answer".into()) });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
-    assert!(!unfence(&fencing).is_some(), "one that seems to have failed may have worked");
+    assert!(unfence(&fencing).is_none(), "one that seems to have failed may have worked");
     let id = fencing.story.node.record().fenced.expect("still on record").id;
     let answer = Some(FenceAnswer { id, booted_since: true });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
