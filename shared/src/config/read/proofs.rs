@@ -152,7 +152,7 @@ pub(super) fn lease(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing,
             "give the steps of the stop shorter limits".to_owned()
         };
         let list = if service.resources.is_empty() { "shutdown_scripts" } else { "resources" };
-        reader.problem(Problem::at(pair.place_within("service", list), message).help(format!(
+        reader.broken_sum(Problem::at(pair.place_within("service", list), message).help(format!(
             "after that the guardian kills what is left, in the middle of a step: {shorter} (`script_timeout`, or \
              `Step(command: …, timeout: …)`; `kill_after` twice and the commands of `stopped_when` count too), or take a \
              longer `profile`"
