@@ -48,7 +48,7 @@ impl Remembered {
             Holding::Idle | Holding::Released => return None,
         };
         let age = Moment::now().since(lease.since);
-        let held = HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold };
+        let held = HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold, spans: lease.spans };
         Some(Remembered { lease: held, since: lease.since })
     }
 
@@ -136,7 +136,7 @@ impl Guarding {
             GuardedLease::Ended => (Holding::Released, before.epoch, before.since),
         };
         // They never change inside an epoch.
-        let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.into() };
+        let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.spans() };
         let guarded = self.guarded.as_mut().map_err(|why| why.clone())?;
         guarded.publish(Lease { holding, epoch, since, spans }).map_err(|error| chain(&error))?;
         self.waiting = Some(operation);
@@ -300,7 +300,8 @@ mod tests {
         let mounts = vec![PathBuf::from("/mail")];
         let reset = Reset::default();
         let guard = guardian::Guard::GuardianOnly;
-        let plan = Plan { guard, cgroups: Vec::new(), processes: Vec::new(), mounts, reset };
+        let (cgroups, processes, unseen) = (Vec::new(), Vec::new(), Vec::new());
+        let plan = Plan { guard, cgroups, processes, mounts, unseen, reset };
         let real = |mut plan: Plan| {
             plan.mounts = vec![PathBuf::from("/srv/mail")];
             plan

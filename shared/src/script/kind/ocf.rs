@@ -112,6 +112,7 @@ impl Agent {
     /// also read where the service does not run.
     fn meta_data(&self, reader: &mut Reader<'_>, node: &Node) -> MetaData {
         if not_runnable(&self.path).is_some() {
+            reader.has_silent_agent = true;
             return MetaData::default();
         }
         let told = reader.agents.entry(self.path.clone()).or_insert_with(|| {
@@ -122,6 +123,7 @@ impl Agent {
         match told.clone() {
             Ok(told) => told,
             Err(why) => {
+                reader.has_silent_agent = true;
                 let shown = self.path.display();
                 let problem = Problem::at(node.span.clone(), format!("{shown} does not tell its meta-data: {why}"));
                 reader.warn(problem.help(format!(
