@@ -10,7 +10,8 @@ fi
 "$0" "$files/in" "$files/out"
 code=$?
 [ $code -eq 0 ] || exit $code
-while read -r name status rest; do
+# `read` fails at a last line without its end, and has read it all the same.
+while read -r name status rest || [ -n "$name" ]; do
     [ "$name" != "$1" ] || code=$status
 done <"$files/out"
 case $code in

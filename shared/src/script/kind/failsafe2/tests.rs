@@ -82,6 +82,15 @@ echo other 1 >>"$2"; echo web1 $WANTED >>"$2""#;
 }
 
 #[tokio::test]
+async fn a_status_line_counts_without_its_line_end() {
+    let types = Types::new();
+    types.add("web", &[("exclusive", "printf 'web1 2' >$2"), ("monitor", "printf 'other 1\nweb1 3' >$2")]);
+    assert_eq!(types.asked(WEB, Action::Exclusive).await.answer.outcome, Outcome::Running);
+    let monitor = types.asked(WEB, Action::Monitor).await.answer.said;
+    assert!(monitor.starts_with("exited 3: HA_NOTSUPPORTED"), "{monitor}");
+}
+
+#[tokio::test]
 async fn an_action_script_that_writes_no_status_is_taken_by_its_exit() {
     let types = Types::new();
     types.add("web", &[("start", "exit 0"), ("stop", "echo web1 0 >>$2; exit 4")]);
