@@ -15,7 +15,7 @@ use crate::out::Out;
 /// Prints what the test wants, and ends as it wants.
 const STAND_IN: &str = "#!/bin/sh\n[ -z \"$PRINTS\" ] || echo \"$PRINTS\"\nexit $ENDS\n";
 /// What the scripts ask.
-const ASKED: [&str; 3] = ["ip", "exportfs", "ha_exec2"];
+const ASKED: [&str; 4] = ["ip", "exportfs", "ha_exec2", "ha_macconfig2"];
 
 /// A root with all types, and the stand-ins.
 struct Laid(TempDir);
@@ -88,6 +88,7 @@ const NFS: (&str, &str) = ("NFS", "export-point /run/shop\nexport-info rw");
 const ADDRESS: (&str, &str) = ("IP_address", "NetworkMask 24\ninterfaces none0");
 const SAMBA: (&str, &str) = ("Samba", "interfaces 198.51.100.7/255.255.255.0");
 const DMF: (&str, &str) = ("DMF", "process dmf\nstart-command true");
+const HARDWARE: (&str, &str) = ("MAC_address", "interface-name none0\nmac-address 02:00:5E:00:53:0a");
 const TEMPLATE: (&str, &str) = ("template", "command /usr/sbin/mydaemon");
 
 #[test]
@@ -96,6 +97,7 @@ fn a_type_says_that_it_does_not_run_only_where_it_could_look() {
     for (kind, runs, does_not) in [
         (NFS, ("/run/shop  *(rw)", 0), ("/run/other  *(rw)", 0)),
         (ADDRESS, ("2: eth0    inet 198.51.100.7/24 scope global eth0", 0), ("", 0)),
+        (HARDWARE, ("02:00:5e:00:53:0a", 0), ("02:00:5e:00:53:0b", 0)),
         (SAMBA, ("", 0), ("", 1)),
         (DMF, ("", 0), ("", 1)),
         (TEMPLATE, ("", 0), ("", 1)),
