@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Duty, Role};
+use failover_tests::lab::Lab;
 use failover_tests::lab::service::compat::{self, said};
 use failover_tests::pair::{Pair, Setup};
 use failover_tests::program::program;
@@ -147,6 +148,25 @@ fn killall_with_signal_0_says_whether_a_process_of_the_name_is_there() -> Result
         let told = said(host, line)?;
         ensure!(told.trim_end().ends_with(ends), "{line}: {told}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_no_piece_that_was_cut() -> Result<()> {
+    let test = "a_disk_that_is_full_leaves_no_piece_that_was_cut";
+    let Some(lab) = Lab::new(test)? else { return Ok(()) };
+    let (host, ctl) = (&lab.cfg1, program("failoverctl")?.display().to_string());
+    host.run(&["mkdir", "/run/whole", "/run/small"])?;
+    host.run(&["mount", "-t", "tmpfs", "-o", "size=64k", "none", "/run/small"])?;
+    host.run(&[ctl.as_str(), "compat", "install", "--root", "/run/whole"])?;
+    let told = said(host, &format!("{ctl} compat install --root /run/small"))?;
+    ensure!(told.contains("could not be made") && !told.ends_with("exit 0\n"), "the disk was not full: {told}");
+    // With room made for it, a second run lays out all that the first one lacks.
+    host.run(&["mount", "-o", "remount,size=16m", "/run/small"])?;
+    let told = said(host, &format!("{ctl} compat install --root /run/small"))?;
+    ensure!(told.contains("kept") && told.ends_with("exit 0\n"), "{told}");
+    let differs = said(host, "diff -r --no-dereference /run/whole /run/small")?;
+    ensure!(differs == "exit 0\n", "{differs}");
     Ok(())
 }
 
