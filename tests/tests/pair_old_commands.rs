@@ -130,6 +130,37 @@ fn the_tests_of_the_failsafe_guide_pass_and_fail_as_they_should() -> Result<()> 
 }
 
 #[test]
+fn a_look_at_an_export_that_was_killed_or_could_not_unmount_it_leaves_one_mount_until_the_next() -> Result<()> {
+    let test = "a_look_at_an_export_that_was_killed_or_could_not_unmount_it_leaves_one_mount_until_the_next";
+    let Some(pair) = pair(test)? else { return Ok(()) };
+    let host = &pair.lab.cfg1;
+    let setup = |line: &str| host.run(&["sh", "-c", line]).map(drop);
+    setup("mount -t tmpfs none /run/shop; echo '/run/shop *(rw)' >/run/exports")?;
+    for (name, lines) in [
+        ("stat", "[ ! -e /run/kills ] || kill -KILL $PPID; exec /usr/bin/stat \"$@\""),
+        ("umount", "[ ! -e /run/busy ] || exit 32; exec /usr/bin/umount \"$@\""),
+    ] {
+        host.write("/etc/failover/stand-in", &format!("#!/bin/sh\n{lines}\n"), 0o755)?;
+        setup(&format!("cp /etc/failover/stand-in /usr/local/bin/{name}"))?;
+    }
+    let look = || said(host, "/usr/lib/failsafe/common_scripts/monitor nfs localhost:/run/shop");
+    let mounts = || Ok::<_, anyhow::Error>(host.run(&["cat", "/proc/self/mountinfo"])?.matches("monitor-nfs").count());
+    for (state, ends) in [("/run/kills", "exit 137\n"), ("/run/busy", "cannot be unmounted\nexit 1\n")] {
+        setup(&format!("touch {state}"))?;
+        for _ in 0..3 {
+            let told = look()?;
+            ensure!(told.ends_with(ends), "{state}: {told}");
+            assert_eq!(mounts()?, 1, "{state}: {told}");
+        }
+        setup(&format!("rm {state}"))?;
+        let told = look()?;
+        ensure!(told == "exit 0\n", "{state}: {told}");
+        assert_eq!(mounts()?, 0, "{state}");
+    }
+    Ok(())
+}
+
+#[test]
 fn killall_with_signal_0_says_whether_a_process_of_the_name_is_there() -> Result<()> {
     let Some(pair) = pair("killall_with_signal_0_says_whether_a_process_of_the_name_is_there")? else { return Ok(()) };
     let host = &pair.lab.cfg1;
