@@ -70,7 +70,14 @@ impl Ground {
         };
         let reset = folder.path().join("reset");
         fs::write(&reset, "")?;
-        let plan = Plan { guard, cgroups: vec![], processes: vec![], mounts: vec![], reset: Reset::Trigger(reset) };
+        let plan = Plan {
+            guard,
+            cgroups: vec![],
+            processes: vec![],
+            mounts: vec![],
+            unseen: vec![],
+            reset: Reset::Trigger(reset),
+        };
         let page = LeasePage::open(&folder.path().join("master.lease"), host::boot_id()?, &plan)?;
         let mut ground = Ground { folder, page, guardian: None, watchdog, expired };
         ground.start()?;
@@ -224,6 +231,7 @@ fn a_mount_that_cannot_go_in_time_ends_the_pets_and_resets_the_host() -> Result<
         cgroups: vec![],
         processes: vec![],
         mounts: vec![fs::canonicalize(&busy.place)?],
+        unseen: vec![],
         reset: Reset::Trigger(ground.path("reset")),
     };
     ground.page.follow_plan(&plan)?;

@@ -179,6 +179,41 @@ pub struct Service {
     pub failover_policy: Option<FailoverPolicy>,
 }
 
+impl Service {
+    /// Conditions of a stop behind which something could run unseen by the guardian, as they are written. It runs no
+    /// scripts: it sees control groups, processes by name and by descent, and mounts. A unit of systemd descends from
+    /// nobody here, and is in a group of its own.
+    #[must_use]
+    pub fn unseen_by_guardian(&self) -> Vec<String> {
+        let has = |seen: &dyn Fn(&Postcondition) -> bool| self.stopped_when.iter().any(seen);
+        let shown = self.cgroup.is_some()
+            || has(&|condition| {
+                matches!(
+                    condition,
+                    Postcondition::CgroupEmpty(_) | Postcondition::NoProcess(_) | Postcondition::NotMounted(_)
+                )
+            });
+        let is_hidden_unit = |script: &Script| {
+            script.kind.unit().is_some_and(|unit| {
+                !has(&|condition| matches!(condition, Postcondition::CgroupEmpty(group) if group.ends_with(unit)))
+            })
+        };
+        if self.stopped_when.is_empty() && !shown {
+            return vec!["the stop".to_owned()];
+        }
+        let unseen = |condition: &Postcondition| match condition {
+            Postcondition::CgroupEmpty(_) | Postcondition::NoProcess(_) | Postcondition::NotMounted(_) => None,
+            Postcondition::NotRunning(script) => {
+                (!shown || is_hidden_unit(script)).then(|| format!("NotRunning({:?})", script.name))
+            }
+            Postcondition::PortsClosed(ports) => (!shown).then(|| format!("PortsClosed({ports:?})")),
+            Postcondition::PidFileGone(path) => (!shown).then(|| format!("PidFileGone({path:?})")),
+            Postcondition::Command(step) => (!shown).then(|| format!("Command({:?})", step.command)),
+        };
+        self.stopped_when.iter().filter_map(unseen).collect()
+    }
+}
+
 /// What follows a failed stop list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum OnStopFailure {

@@ -50,6 +50,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) values: Vec<Value>,
     /// What the resource agents tell of themselves.
     pub(crate) agents: Agents,
+    /// An agent did not tell how long it takes: it is not here, or did not answer in time.
+    pub(crate) has_silent_agent: bool,
     /// Dotted keys that are there under a wrong name.
     pub(crate) misspelt: BTreeSet<String>,
     /// Every key that was asked for, with the name of its group: the schema as the code has it.
@@ -75,6 +77,7 @@ impl<'a> Reader<'a> {
             warnings: Vec::new(),
             values: Vec::new(),
             agents: Agents::default(),
+            has_silent_agent: false,
             misspelt: BTreeSet::new(),
             #[cfg(test)]
             asked: BTreeSet::new(),
@@ -84,6 +87,12 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+
+    /// A sum of limits that does not hold. Where an agent kept silent the same file may be right a moment later, or on the
+    /// other host: it is warned of then, since a refused configuration keeps the daemon from a running service.
+    pub(crate) fn broken_sum(&mut self, problem: Problem) {
+        if self.has_silent_agent { self.warn(problem) } else { self.problem(problem) }
     }
 
     pub(crate) fn warn(&mut self, warning: Problem) {

@@ -85,8 +85,11 @@ pub enum Action {
         /// For the report.
         operation: OperationId,
     },
-    /// Let the fenced peer back: its new kernel start was seen.
-    Unfence,
+    /// Let the fenced peer back: its kernel was started after the fence. Report.
+    Unfence {
+        /// For the report.
+        operation: OperationId,
+    },
     /// What the balancer shall do from now on.
     Balance(Balance),
     /// Ask the witnesses whether the peer's service still answers.

@@ -205,9 +205,43 @@ impl LeaseTimes {
         self.pet_until_ms().after(self.watchdog_ms).after(self.margin_ms)
     }
 
+    /// The part by which the guardian acts.
+    #[must_use]
+    pub const fn spans(&self) -> Spans {
+        Spans {
+            stop_after_ms: self.stop_after_ms,
+            scripts_ms: self.scripts_ms,
+            kill_ms: self.kill_ms,
+            watchdog_ms: self.watchdog_ms,
+        }
+    }
+
+    /// These times with the spans of an earlier configuration, by which a guardian acts still.
+    #[must_use]
+    pub fn with_spans(self, spans: Spans) -> LeaseTimes {
+        let Spans { stop_after_ms, scripts_ms, kill_ms, watchdog_ms } = spans;
+        let quarter = Millis(stop_after_ms.0 / 4);
+        let fits = self.renew_ms.0.saturating_mul(3).saturating_add(self.attempt_ms.0) <= stop_after_ms.0;
+        let (renew_ms, attempt_ms) = if fits { (self.renew_ms, self.attempt_ms) } else { (quarter, quarter) };
+        LeaseTimes { renew_ms, attempt_ms, stop_after_ms, scripts_ms, kill_ms, watchdog_ms, ..self }
+    }
+
     /// What its slot says.
     #[must_use]
     pub const fn terms(&self, digest: u64) -> Terms {
         Terms { lease_ms: self.lease_ms(), drift_permille: self.drift_permille, digest, version: 1 }
     }
+}
+
+/// The spans of a lease that concern the guardian, each counted from the end of the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Spans {
+    /// T: until then nothing happens.
+    pub stop_after_ms: Millis,
+    /// G: the daemon's stop scripts.
+    pub scripts_ms: Millis,
+    /// K: the guardian's kill, unmount and verification.
+    pub kill_ms: Millis,
+    /// Wd: the watchdog's time-out.
+    pub watchdog_ms: Millis,
 }

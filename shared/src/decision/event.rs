@@ -141,6 +141,13 @@ pub enum Event {
         /// The device that said done and whose state was read back; or why there is none.
         result: Result<String, String>,
     },
+    /// The fenced peer was let back, or why it could not be.
+    UnfenceDone {
+        /// Which.
+        operation: OperationId,
+        /// Every device had it off the list, or what failed.
+        result: Result<(), String>,
+    },
     /// The slower of the host's clocks is so much behind the faster, counted from the daemon's start. The faster one is
     /// `now`, for what this host must have done by a time; the slower is for what another host must have done.
     ClocksDiffer(Millis),

@@ -13,6 +13,7 @@
 //! ```
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use super::action::{Action, PageKind};
 use super::node::Node;
 use super::peer::Beat;
 use super::planted::{Bug, planted};
+use super::policy::Policy;
 use super::rule::Rule;
 use super::types::{BootId, Incarnation, Millis, OperationId};
 
@@ -112,12 +114,45 @@ impl Node {
         now.on_another_clock(drift) < notice.ago_ms
     }
 
+    /// It stays on record until the devices have said that they did it, so that what fails is tried again.
     fn let_back(&mut self, now: Millis, out: &mut Vec<Action>) {
-        self.record.fenced = None;
-        self.told.remove(&PageKind::Fence);
-        self.note(now, Rule::Unfenced, "", out);
-        self.persist(self.record.phase.clone(), out);
-        out.push(Action::Unfence);
+        if self.fencing.is_busy() || now < self.fencing.back_not_before {
+            return;
+        }
+        let operation = self.operation();
+        self.fencing.letting_back = Some((operation, now));
+        out.push(Action::Unfence { operation });
+    }
+
+    pub(super) fn unfence_done(
+        &mut self,
+        now: Millis,
+        operation: OperationId,
+        result: Result<(), String>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.fencing.letting_back.take_if(|(expected, _)| *expected == operation).is_none() {
+            return;
+        }
+        let Err(why) = result else {
+            self.record.fenced = None;
+            self.told.remove(&PageKind::Fence);
+            self.note(now, Rule::Unfenced, "", out);
+            self.persist(self.record.phase.clone(), out);
+            return;
+        };
+        self.fencing.back_not_before = now.after(Policy::FENCE_RETRY_MS);
+        self.note(now, Rule::UnfenceFailed, &why, out);
+        let peer = self.policy.role.peer();
+        self.page(
+            PageKind::Fence,
+            format!("The {peer} was fenced, has booted anew, and could not be let back: {why}"),
+            "It may be cut off from its store or its network still; it is tried again every half minute.",
+            format!(
+                "failoverctl fence status {peer}; mend the device, or: failoverctl fence on {peer} --restarted --reason …"
+            ),
+            out,
+        );
     }
 
     fn fenced_still_runs(&mut self, now: Millis, out: &mut Vec<Action>) {

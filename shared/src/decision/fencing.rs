@@ -23,6 +23,17 @@ pub(super) struct Fencing {
     pub(super) under_way: Option<(OperationId, Millis)>,
     /// A fence that failed is not tried again before this.
     not_before: Millis,
+    /// The devices let the peer back. Never beside a fence: they would undo each other.
+    pub(super) letting_back: Option<(OperationId, Millis)>,
+    /// What failed to let it back is not tried again before this.
+    pub(super) back_not_before: Millis,
+}
+
+impl Fencing {
+    /// The devices are at work.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.is_some() || self.letting_back.is_some()
+    }
 }
 
 impl Node {
@@ -46,7 +57,7 @@ impl Node {
     /// When the peer is fenced next, as things are. What rests on silence alone waits for doubt about the own host to end.
     fn fence_at(&self) -> Option<Millis> {
         let doubtful = self.tilt_until.is_some() || self.facts.isolated || self.frozen;
-        if !self.policy.proof_fence || self.fencing.under_way.is_some() || doubtful || self.in_maintenance() {
+        if !self.policy.proof_fence || self.fencing.is_busy() || doubtful || self.in_maintenance() {
             return None;
         }
         let after_second_way = if self.policy.rcmd { Policy::RCMD_AFTER_MS } else { Millis(0) };
@@ -67,7 +78,7 @@ impl Node {
         if let Some(at) = self.fence_at().filter(|at| *at > self.arbitration.judged_at) {
             each(Timer::FenceNext, at);
         }
-        if let Some((_, began)) = self.fencing.under_way {
+        if let Some((_, began)) = self.fencing.under_way.or(self.fencing.letting_back) {
             each(Timer::FenceLimit, began.after(self.policy.fence_limit_ms));
         }
     }
@@ -78,6 +89,11 @@ impl Node {
             && now.since(began) >= self.policy.fence_limit_ms
         {
             self.fence_done(now, operation, Err("no answer in time".into()), out);
+        }
+        if let Some((operation, began)) = self.fencing.letting_back
+            && now.since(began) >= self.policy.fence_limit_ms
+        {
+            self.unfence_done(now, operation, Err("no answer in time".into()), out);
         }
     }
 

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, GuardedLease, PageKind};
-use super::arbiter::{Claim, LeaseTimes};
+use super::arbiter::{Claim, LeaseTimes, Spans};
 use super::node::Node;
 use super::planted::{Bug, planted};
 use super::policy::Policy;
@@ -35,6 +35,8 @@ pub struct HeldLease {
     pub since: Millis,
     /// It had no time limit.
     pub hold: bool,
+    /// The spans by which the guardian acts. They are those of the configuration with which the epoch began.
+    pub spans: Spans,
 }
 
 /// The own lease.
@@ -225,7 +227,9 @@ impl Node {
             return Resumed::NotNeeded;
         }
         let Some(held) = held.filter(|held| held.epoch == epoch) else { return Resumed::Lost };
-        let HeldLease { since, hold, .. } = held;
+        let HeldLease { since, hold, spans, .. } = held;
+        // The configuration may be another one by now. What the slot promises has to be what the guardian does.
+        let times = if planted(Bug::SpansOfConfiguration) { times } else { times.with_spans(spans) };
         let keeping = Keeping { epoch, began: since, since, times, hold, guarding_again: None, lost: false };
         let over = keeping.stop_at().is_some_and(|at| now >= at);
         self.keeping = Some(Keeping { lost: over, ..keeping });

@@ -38,7 +38,7 @@ mod turn;
 mod types;
 
 pub use action::{Action, Balance, GuardedLease, Note, Page, PageKind};
-pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes, Slot, Stamp, Terms, View};
+pub use arbiter::{ArbiterFailure, ArbiterReply, ArbiterRequest, Claim, LeaseTimes, Slot, Spans, Stamp, Terms, View};
 pub use combined::Combined;
 pub use event::{Command, Event, Sight};
 pub use fenced::{FenceAnswer, FenceId, FenceNotice, Fenced};

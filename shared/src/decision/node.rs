@@ -187,6 +187,7 @@ impl Node {
             Event::Guarded { operation, result } => self.guarded(now, operation, result, out),
             Event::GuardianEnded { epoch } => self.guardian_ended(now, epoch, out),
             Event::FenceDone { operation, result } => self.fence_done(now, operation, result, out),
+            Event::UnfenceDone { operation, result } => self.unfence_done(now, operation, result, out),
             Event::ClocksDiffer(lag) => self.clock_lag = self.clock_lag.max(lag),
             Event::ForeignStop { epoch } => self.foreign_stop(now, epoch, out),
             Event::Ending => self.daemon_ends(now, out),

@@ -46,6 +46,7 @@ bugs! {
     ErrorIsFree = "error-is-free", "An arbiter that fails is taken for one that granted the claim.";
     ErrorRenews = "error-renews", "An arbiter that fails is taken for one that renewed the lease.";
     ResumesLostLease = "resumes-lost-lease", "A daemon that comes back goes on although its lease ran out.";
+    SpansOfConfiguration = "spans-of-configuration", "A daemon that comes back promises what its configuration says, not what its guardian does.";
     UnheldClaimIsOwn = "unheld-claim-is-own", "An own claim that was never held counts as proof that the peer is over.";
     RollbackIgnored = "rollback-ignored", "An arbiter that shows less than before is believed.";
     StartsUnguarded = "starts-unguarded", "The guardian is told, and the watchdog armed, after the start has begun.";

@@ -25,7 +25,7 @@ pub enum Timer {
     LeaseWait,
     /// The silent peer is fenced, or fenced again.
     FenceNext,
-    /// A fence that has not been reported by then has failed.
+    /// A fence, or its end, that has not been reported by then has failed.
     FenceLimit,
     /// The peer's silence becomes suspicion.
     SuspectAfter,

@@ -58,7 +58,7 @@ impl Guarding {
             Holding::Idle | Holding::Released => return None,
         };
         let age = Moment::now().since(lease.since);
-        Some(HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold })
+        Some(HeldLease { epoch: lease.epoch, since: clock::now().since(age), hold, spans: lease.spans })
     }
 
     /// The guardian as it was seen last.
@@ -110,7 +110,7 @@ impl Guarding {
             GuardedLease::Ended => (Holding::Released, before.epoch, before.since),
         };
         // They never change inside an epoch.
-        let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.into() };
+        let spans = if epoch == before.epoch && before.holding != Holding::Idle { before.spans } else { times.spans() };
         guarded.publish(Lease { holding, epoch, since, spans }).map_err(|error| chain(&error))?;
         self.waiting = Some(operation);
         Ok(())

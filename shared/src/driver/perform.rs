@@ -51,7 +51,7 @@ impl Driver {
                 }
             }
             Action::Fence { operation } => self.fence_peer(operation),
-            Action::Unfence => self.let_peer_back(),
+            Action::Unfence { operation } => self.let_peer_back(operation),
             Action::Balance(balance) => self.balancing.wish(balance),
             Action::AskWitness => self.watch.ask_witness(&self.loaded, self.balancing.witness(), &self.inputs),
             Action::Notice(epoch) => self.tell_peer(Message::TakeoverNotice { epoch }),
@@ -87,23 +87,21 @@ impl Driver {
         });
     }
 
-    fn let_peer_back(&self) {
+    fn let_peer_back(&self, operation: OperationId) {
         let (loaded, disk, target) = (self.loaded.clone(), self.disk.clone(), self.settings.role.peer());
+        let inputs = self.inputs.clone();
         let quiet = self.fences.quiet();
         tokio::spawn(async move {
-            let text = match Fence::of(&loaded.config).on(target).await {
-                Ok(devices) if devices.is_empty() => format!("the {target} is not cut off any more"),
-                Ok(devices) => format!("the {target} is let back by {}", devices.join(", ")),
-                Err(error) => {
-                    tracing::error!("the {target} could not be let back: {}", chain(&error));
-                    format!(
-                        "the {target} could not be let back: {}; by hand: failoverctl fence on {target}",
-                        chain(&error)
-                    )
+            let result = match Fence::of(&loaded.config).on(target).await {
+                Ok(devices) => {
+                    let by = if devices.is_empty() { "none had it cut off".to_owned() } else { devices.join(", ") };
+                    disk.note(entries::entry("fence", &format!("the {target} is let back: {by}"), &[]));
+                    Ok(())
                 }
+                Err(error) => Err(chain(&error)),
             };
             drop(quiet);
-            disk.note(entries::entry("fence", &text, &[]));
+            let _ = inputs.send(Input::Core(Event::UnfenceDone { operation, result })).await;
         });
     }
 

@@ -56,7 +56,11 @@ impl Ending {
         let left =
             Left::of(&self.plan, self.family).map_err(|error| format!("what is left cannot be seen: {error}"))?;
         if left.is_nothing() {
-            return Ok(());
+            // No look can tell. The host's reset can.
+            return match self.plan.unseen.as_slice() {
+                [] => Ok(()),
+                unseen => Err(format!("nothing is left that can be seen, but not whether {} holds", unseen.join(", "))),
+            };
         }
         let spent = now.since(self.begun).0.saturating_mul(TERM_SHARE);
         if spent < self.kill_ms.0 {

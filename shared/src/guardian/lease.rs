@@ -1,6 +1,7 @@
 //! What the daemon holds, and whose turn it is by the clock.
 
-use crate::decision::{Epoch, LeaseTimes, Millis};
+pub use crate::decision::Spans;
+use crate::decision::{Epoch, Millis};
 
 use super::moment::Moment;
 
@@ -28,30 +29,6 @@ pub enum Holding {
     Hold,
     /// It was, and the service's stop is verified.
     Released,
-}
-
-/// The spans of a lease that concern the guardian, each counted from the end of the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Spans {
-    /// T: until then nothing happens.
-    pub stop_after_ms: Millis,
-    /// G: the daemon's stop scripts.
-    pub scripts_ms: Millis,
-    /// K: the guardian's kill, unmount and verification.
-    pub kill_ms: Millis,
-    /// Wd: the watchdog's time-out.
-    pub watchdog_ms: Millis,
-}
-
-impl From<LeaseTimes> for Spans {
-    fn from(times: LeaseTimes) -> Spans {
-        Spans {
-            stop_after_ms: times.stop_after_ms,
-            scripts_ms: times.scripts_ms,
-            kill_ms: times.kill_ms,
-            watchdog_ms: times.watchdog_ms,
-        }
-    }
 }
 
 /// Whose turn it is.

@@ -30,6 +30,9 @@ pub struct Plan {
     /// Mount points that only the holder may have mounted, in the order in which they are mounted. By the names of the
     /// kernel's table: without symbolic links.
     pub mounts: Vec<PathBuf>,
+    /// Conditions of a stop behind which something could run that the three above do not show. While there is one, the
+    /// guardian calls no service ended, and resets the host.
+    pub unseen: Vec<String>,
     /// What resets the host when the service cannot be ended in time.
     pub reset: Reset,
 }
@@ -112,7 +115,8 @@ impl Plan {
     /// server: to be called where that is allowed.
     #[must_use]
     pub fn of(service: &Service, guard: Guard, reset: Reset) -> Plan {
-        let mut plan = Plan { guard, cgroups: Vec::new(), processes: Vec::new(), mounts: Vec::new(), reset };
+        let (cgroups, processes, mounts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut plan = Plan { guard, cgroups, processes, mounts, unseen: service.unseen_by_guardian(), reset };
         let mut cgroups: Vec<&Path> = service.cgroup.iter().map(PathBuf::as_path).collect();
         for condition in &service.stopped_when {
             match condition {
@@ -178,6 +182,9 @@ impl Plan {
         for path in &self.mounts {
             lines.path("mount", path)?;
         }
+        for condition in &self.unseen {
+            lines.add("unseen", condition)?;
+        }
         match &self.reset {
             Reset::Trigger(path) => lines.path("reset-trigger", path)?,
             Reset::Command(words) => {
@@ -195,6 +202,7 @@ impl Plan {
             cgroups: Vec::new(),
             processes: Vec::new(),
             mounts: Vec::new(),
+            unseen: Vec::new(),
             reset: Reset::Command(Vec::new()),
         };
         let mut lines = text.lines();
@@ -210,6 +218,7 @@ impl Plan {
                 ("cgroup", _) => plan.cgroups.push(value.into()),
                 ("process", _) => plan.processes.push(value.to_owned()),
                 ("mount", _) => plan.mounts.push(value.into()),
+                ("unseen", _) => plan.unseen.push(value.to_owned()),
                 ("reset-trigger", reset) => *reset = Reset::Trigger(value.into()),
                 ("reset-word", Reset::Command(words)) => words.push(value.to_owned()),
                 _ => return Err(unknown(line)),
@@ -246,6 +255,7 @@ mod tests {
             cgroups: vec!["/sys/fs/cgroup/unified/mail".into()],
             processes: vec!["dovecot".into(), "a b".into()],
             mounts: vec!["/mail".into(), "/mail/in dex".into()],
+            unseen: vec!["NotRunning(\"web\")".into()],
             reset: Reset::default(),
         };
         let soft = Guard::Watchdog { path: "/dev/w".into(), accept_softdog: true };

@@ -67,7 +67,7 @@ impl World {
             Action::Arbiter { operation, request } => self.ask_arbiter(index, operation, request),
             Action::Guard { operation, lease } => self.guard(index, operation, lease),
             Action::Fence { operation } => self.fence(index, operation),
-            Action::Unfence => self.judge.s14_comes_back_anew(&self.hosts[index], &self.hosts[1 - index]),
+            Action::Unfence { operation } => self.unfence(index, operation),
             Action::Balance(balance) => self.balance(index, incarnation, balance),
             Action::AskWitness => self.witness(index, incarnation),
             Action::Page(page) => self.judge.paged(page.kind),

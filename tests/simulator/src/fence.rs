@@ -30,6 +30,19 @@ impl World {
         }
     }
 
+    /// A core has its fenced peer let back. The power is on already; what counts is whether it may.
+    pub fn unfence(&mut self, index: usize, operation: OperationId) {
+        let Some(incarnation) = self.hosts[index].incarnation() else { return };
+        self.judge.s14_comes_back_anew(&self.hosts[index], &self.hosts[1 - index]);
+        let result = if self.network.is_open(Way::Fence, index) {
+            self.judge.saw(Sight::LetBack);
+            Ok(())
+        } else {
+            Err("the device does not answer".to_string())
+        };
+        self.after(10, 800, Item::result(index, incarnation, Event::UnfenceDone { operation, result }));
+    }
+
     /// The device acts.
     pub fn fence_acts(&mut self, index: usize, incarnation: Incarnation, operation: OperationId) {
         let device = std::mem::take(&mut self.devices[index]);

@@ -17,7 +17,7 @@ use super::world::World;
 pub struct Guard {
     /// What the daemon handed over last: it outlives the daemon and the guardian, in a page of their own.
     pub lease: Option<GuardedLease>,
-    /// The spans of that lease: they do not change while it lasts.
+    /// The spans of that lease: they do not change inside an epoch, held without a limit or not.
     pub times: Option<LeaseTimes>,
     /// The last t0, for a lease that is held without a limit meanwhile.
     since: Millis,
@@ -49,9 +49,18 @@ impl Guard {
     /// What a daemon that starts is told of its forerunner's lease.
     #[must_use]
     pub fn held(&self) -> Option<HeldLease> {
+        let spans = self.times?.spans();
         match self.lease? {
-            GuardedLease::Held { epoch, since } => Some(HeldLease { epoch, since, hold: false }),
-            GuardedLease::Hold { epoch } => Some(HeldLease { epoch, since: self.since, hold: true }),
+            GuardedLease::Held { epoch, since } => Some(HeldLease { epoch, since, hold: false, spans }),
+            GuardedLease::Hold { epoch } => Some(HeldLease { epoch, since: self.since, hold: true, spans }),
+            GuardedLease::Ended => None,
+        }
+    }
+
+    /// The epoch of the lease that is held.
+    fn epoch(&self) -> Option<Epoch> {
+        match self.lease? {
+            GuardedLease::Held { epoch, .. } | GuardedLease::Hold { epoch } => Some(epoch),
             GuardedLease::Ended => None,
         }
     }
@@ -78,8 +87,8 @@ impl World {
             match (lease, guard.running()) {
                 // Only an advancing t0 counts inside an epoch.
                 (GuardedLease::Held { epoch, since }, Some((known, before))) if epoch == known && since < before => {}
-                (GuardedLease::Held { epoch, since }, running) => {
-                    if running.is_none_or(|(known, _)| known != epoch) {
+                (GuardedLease::Held { epoch, since }, _) => {
+                    if guard.epoch() != Some(epoch) {
                         guard.times = times;
                     }
                     guard.lease = Some(lease);

@@ -33,6 +33,7 @@ impl World {
         let host = &self.hosts[index];
         let (Some(incarnation), Some(times)) = (host.incarnation(), self.options.policy.lease) else { return };
         self.judge.s8_fit_to_claim(host, &request);
+        self.judge.s6_promises_what_is_kept(host, &request);
         let slow = host.clock.fast_ms(self.now).saturating_sub(host.clock.lag_ms(self.now));
         self.judge.s4_waited_first(host, Millis(slow), &request);
         let sent = Millis(host.clock.fast_ms(self.now));

@@ -115,9 +115,13 @@ impl Options {
             Role::Master => Millis(0),
             Role::Slave => self.policy.fence_delay_ms,
         };
-        // Another configuration has a longer lease, so that it matters by whose words a contender waits.
-        let longer = |times: LeaseTimes| LeaseTimes { stop_after_ms: Millis(3_000), ..times };
-        let lease = self.policy.lease.map(|times| if digest == 1 { times } else { longer(times) });
+        // Another configuration has a longer lease, so that it matters by whose words a contender waits; or a shorter one,
+        // so that it matters by which the holder's guardian acts.
+        let other = |times: LeaseTimes| match self.seed % 2 {
+            0 => LeaseTimes { scripts_ms: Millis(100), kill_ms: Millis(100), ..times },
+            _ => LeaseTimes { stop_after_ms: Millis(3_000), ..times },
+        };
+        let lease = self.policy.lease.map(|times| if digest == 1 { times } else { other(times) });
         Policy { role, digest, fence_delay_ms, lease, ..self.policy.clone() }
     }
 }

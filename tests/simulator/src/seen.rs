@@ -61,6 +61,7 @@ sights! {
     FenceFailed = "a fence that failed", Always;
     FenceTimedOut = "a fence that worked and did not say so", Always;
     PageArbiter = "page: arbiter", Always;
+    LetBack = "a fenced host that was let back", Always;
     PageFence = "page: fence", Always;
     AckForced = "an acknowledgement of a forced stop", Always;
     AckRebooted = "an acknowledgement of a host that booted anew", Always;

@@ -32,7 +32,8 @@ fn main() -> Result<()> {
 
 async fn hold(folder: &Path) -> Result<()> {
     let reset = Reset::Trigger(folder.join("reset"));
-    let plan = Plan { guard: Guard::GuardianOnly, cgroups: vec![], processes: vec![], mounts: vec![], reset };
+    let plan =
+        Plan { guard: Guard::GuardianOnly, cgroups: vec![], processes: vec![], mounts: vec![], unseen: vec![], reset };
     let mut guarded = Guarded::start(folder, Role::Master, host::boot_id()?, &plan)?;
     let remembered = guarded.page().remembered().map_or(0, |lease| lease.epoch.0);
     note(folder, "remembered", u64::from(remembered == 1))?;

@@ -127,6 +127,15 @@ pub(super) fn lease(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing,
             }
         }
     }
+    let unseen = service.unseen_by_guardian();
+    if !unseen.is_empty() {
+        let message = format!("the guardian cannot see whether {} holds: it runs no scripts", unseen.join(", "));
+        reader.warn(Problem::at(pair.place_within("service", "stopped_when"), message).help(
+            "where a lease runs out and the daemon has not stopped the service, it resets the host instead of ending the \
+             service: add what it can see, for example `NoProcess(\"dovecot\")`, or for a unit \
+             `CgroupEmpty(\"system.slice/dovecot.service\")`",
+        ));
+    }
     let (limit, scripts_ms) = (stop_limit(timing, service), arbiter.times.scripts_ms.0);
     let scripts = std::time::Duration::from_millis(scripts_ms);
     // Without time for scripts there is nothing to fit in: the guardian ends the service at once.
@@ -143,7 +152,7 @@ pub(super) fn lease(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing,
             "give the steps of the stop shorter limits".to_owned()
         };
         let list = if service.resources.is_empty() { "shutdown_scripts" } else { "resources" };
-        reader.problem(Problem::at(pair.place_within("service", list), message).help(format!(
+        reader.broken_sum(Problem::at(pair.place_within("service", list), message).help(format!(
             "after that the guardian kills what is left, in the middle of a step: {shorter} (`script_timeout`, or \
              `Step(command: …, timeout: …)`; `kill_after` twice and the commands of `stopped_when` count too), or take a \
              longer `profile`"

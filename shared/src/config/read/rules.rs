@@ -82,7 +82,7 @@ pub(super) fn proofs(reader: &mut Reader<'_>, pair: &Fields<'_>, timing: &Timing
             format!("`shutdown_timeout` {} is shorter than the stop it waits for", show(timing.shutdown_timeout));
         if proofs.contains(&Proof::Timeout) {
             let start = "with `Timeout` the other host would start while the stop list still runs here";
-            reader.problem(Problem::at(at, message).help(format!(
+            reader.broken_sum(Problem::at(at, message).help(format!(
                 "{sum}; {start}: write `shutdown_timeout: \"{}\"` or more, or give the steps shorter limits (`script_timeout`, \
                  or `Step(command: …, timeout: …)`)",
                 show(limit)

@@ -147,6 +147,34 @@ fn an_arbiter_whose_lease_proves_nothing_and_a_time_out_beside_a_lease_are_warne
     assert!(shown.contains("`Timeout` takes away"), "{shown}");
 }
 
+#[test]
+fn what_the_guardian_cannot_see_is_warned_of() {
+    let unseen = |conditions: &str, cgroup: &str| {
+        let text = shared(GUARD).replace("script_timeout: \"13s\"", "script_timeout: \"3s\"");
+        let (head, rest) = text.split_once("service: (").expect("a service");
+        let (_, tail) = rest.split_once("\n    ),").expect("its end");
+        let service = format!(
+            "resources: [Systemd(name: \"mail\", unit: \"dovecot\"), Lsb(name: \"web\", script: \"/etc/init.d/web\")], \
+             stopped_when: [{conditions}], {cgroup}"
+        );
+        let loaded = good(&format!("{head}service: ({service}\n    ),{tail}"));
+        let unseen = loaded.config.service.unseen_by_guardian();
+        let warned = loaded.warnings.to_string().contains("the guardian cannot see whether");
+        assert_eq!(warned, !unseen.is_empty(), "{}", loaded.warnings);
+        unseen.join(" ")
+    };
+    assert_eq!(unseen("NotRunning(\"mail\")", ""), "NotRunning(\"mail\")");
+    assert_eq!(
+        unseen("NotRunning(\"mail\"), NotMounted(\"/mail\")", ""),
+        "NotRunning(\"mail\")",
+        "its group is its own"
+    );
+    assert_eq!(unseen("NotRunning(\"mail\"), CgroupEmpty(\"system.slice/dovecot.service\")", ""), "");
+    assert_eq!(unseen("NotRunning(\"web\"), NotMounted(\"/mail\")", ""), "");
+    assert_eq!(unseen("PidFileGone(\"/run/web.pid\")", ""), "PidFileGone(\"/run/web.pid\")");
+    assert_eq!(unseen("PidFileGone(\"/run/web.pid\")", "cgroup: \"mail\","), "");
+}
+
 /// Each: what the group `Etcd` holds besides its guard, and what the only problem must say.
 const ETCD_REFUSED: &[(&str, &str)] = &[
     ("", "`Etcd` needs the key `endpoints`"),

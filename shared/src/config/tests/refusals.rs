@@ -106,6 +106,17 @@ fn a_time_out_that_covers_the_stop_list_is_allowed() {
 }
 
 #[test]
+fn a_sum_that_rests_on_an_agent_that_keeps_silent_is_warned_of_and_not_refused() {
+    let text = changed("[Ack, Operator]", "[Ack, Timeout(two_actives_possible: true)]");
+    assert!(refused(&text).to_string().contains("the other host would start while the stop list still runs"));
+    let (head, rest) = text.split_once("shutdown_scripts:").expect("a list");
+    let (_, tail) = rest.split_once("stopped_when").expect("its end");
+    let text = format!("{head}resources: [Ocf(name: \"web\", agent: \"nobody/X\")],\n        stopped_when{tail}");
+    let shown = good(&text).warnings.to_string();
+    assert!(shown.contains("the other host would start while the stop list still runs"), "{shown}");
+}
+
+#[test]
 fn a_missing_comma_is_told_at_its_place() {
     let problems = refused(&changed("name: \"mail\",", "name: \"mail\""));
     let shown = problems.to_string();

@@ -34,7 +34,7 @@ fn a_holder_ends_when_its_lease_is_held_without_a_limit_and_the_guardian_knows()
 fn the_next_daemon_guards_again_before_the_limit_counts_again() {
     let mut before = told_to_end(active());
     before.pass(10);
-    let held = HeldLease { epoch: Epoch(2), since: Millis(before.story.now), hold: true };
+    let held = HeldLease { epoch: Epoch(2), since: Millis(before.story.now), hold: true, spans: STANDARD.spans() };
     let phase = Phase::Active { epoch: Epoch(2) };
     let mut next = Leased::boots_with(leased(Role::Slave), Some(record(phase, 2)), Some(held), before.view);
     assert_eq!(next.state(), StateName::Active);

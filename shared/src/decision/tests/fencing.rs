@@ -22,6 +22,13 @@ pub(super) fn fence(leased: &Leased) -> Option<OperationId> {
     })
 }
 
+fn unfence(leased: &Leased) -> Option<OperationId> {
+    leased.story.out.iter().rev().find_map(|action| match action {
+        Action::Unfence { operation } => Some(*operation),
+        _ => None,
+    })
+}
+
 #[test]
 fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
     let mut fencing = fencing();
@@ -51,10 +58,42 @@ fn a_silent_peer_is_fenced_after_the_delay_and_let_back_when_it_booted_anew() {
     assert!(fencing.saw(Rule::FencedStillRuns), "it says so itself");
     let another = FenceId { by: Incarnation(fenced.id.by.0 - 1), ..fenced.id };
     fencing.story.tell(answers(another, true));
-    assert!(!fencing.story.out.contains(&Action::Unfence), "of another fence");
+    assert!(unfence(&fencing).is_none(), "of another fence");
     fencing.story.tell(answers(fenced.id, true));
-    assert!(fencing.story.out.contains(&Action::Unfence));
+    let operation = unfence(&fencing).expect("let back");
+    assert_eq!(fencing.story.node.record().fenced, Some(fenced), "not before the devices have said so");
+    fencing.story.tell(Event::UnfenceDone { operation, result: Err("no route to the device".into()) });
+    assert!(fencing.saw(Rule::UnfenceFailed) && fencing.paged(PageKind::Fence));
+    fencing.story.tell(answers(fenced.id, true));
+    assert_eq!(unfence(&fencing), Some(operation), "not again at once");
+    fencing.pass(Policy::FENCE_RETRY_MS.0);
+    fencing.story.tell(answers(fenced.id, true));
+    let again = unfence(&fencing).filter(|again| *again != operation).expect("tried again");
+    fencing.story.tell(Event::UnfenceDone { operation, result: Ok(()) });
+    assert!(!fencing.saw(Rule::Unfenced), "an answer to the try before");
+    fencing.story.tell(Event::UnfenceDone { operation: again, result: Ok(()) });
     assert_eq!(fencing.story.node.record().fenced, None);
+}
+
+#[test]
+fn a_peer_that_nobody_reports_as_let_back_is_tried_again() {
+    let policy = fencing().story.node.policy().clone();
+    let id = FenceId { by: Incarnation(3), operation: OperationId(3) };
+    let fenced = Some(Fenced { id, boot: BOOT, at: Millis(1) });
+    let record = Record { fenced, ..fencing().story.node.record().clone() };
+    let mut fencing = Leased::boots(policy, Some(record), View::default());
+    let answer = Some(FenceAnswer { id, booted_since: true });
+    let beat = || Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) });
+    fencing.story.tell(beat());
+    let first = unfence(&fencing).expect("let back");
+    let both = fencing.story.node.policy().fence_limit_ms.after(Policy::FENCE_RETRY_MS);
+    for spent in (0..both.0 + 1_000).step_by(500) {
+        assert!(spent >= both.0 || unfence(&fencing) == Some(first), "too early, after {spent} ms");
+        fencing.pass(500);
+        fencing.story.tell(beat());
+    }
+    assert!(fencing.saw(Rule::UnfenceFailed));
+    assert!(unfence(&fencing).is_some_and(|again| again != first));
 }
 
 #[test]
@@ -104,12 +143,12 @@ fn an_answer_to_an_earlier_fence_lets_nobody_back_while_the_peer_is_fenced_again
     let second = fence(&fencing).expect("fenced again");
     let answer = Some(FenceAnswer { id, booted_since: true });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
-    assert!(!fencing.story.out.contains(&Action::Unfence), "it left before the second fence");
+    assert!(unfence(&fencing).is_none(), "it left before the second fence");
     fencing.story.tell(Event::FenceDone { operation: second, result: Err("no answer".into()) });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
-    assert!(!fencing.story.out.contains(&Action::Unfence), "one that seems to have failed may have worked");
+    assert!(unfence(&fencing).is_none(), "one that seems to have failed may have worked");
     let id = fencing.story.node.record().fenced.expect("still on record").id;
     let answer = Some(FenceAnswer { id, booted_since: true });
     fencing.story.tell(Event::Beat(Beat { fence_answer: answer, ..Story::beat_of(Duty::Standby, 3, 1) }));
-    assert!(fencing.story.out.contains(&Action::Unfence));
+    assert!(unfence(&fencing).is_some());
 }

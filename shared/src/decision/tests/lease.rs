@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use crate::decision::{
     Action, ArbiterReply, ArbiterRequest, BootId, Claim, ClaimStep, Duty, Epoch, Event, GuardedLease, HeldLease,
-    Millis, OperationId, PageKind, Phase, Policy, Role, Rule, State, StateName, View,
+    LeaseTimes, Millis, OperationId, PageKind, Phase, Policy, Role, Rule, State, StateName, View,
 };
 
-use super::leased::{Leased, MASTER_BOOT, active, leased, masters, record, standing_by};
+use super::leased::{Leased, MASTER_BOOT, STANDARD, active, leased, masters, record, standing_by};
 use super::story::BOOT;
 
 #[test]
@@ -137,7 +137,7 @@ pub(super) fn leased_alone() -> Policy {
 #[test]
 fn a_restarted_daemon_goes_on_with_a_lease_that_holds_and_stops_with_one_that_does_not() {
     let phase = Phase::Active { epoch: Epoch(2) };
-    let held = |since| HeldLease { epoch: Epoch(2), since: Millis(since), hold: false };
+    let held = |since| HeldLease { epoch: Epoch(2), since: Millis(since), hold: false, spans: STANDARD.spans() };
     let boots = |held| {
         let mut view = View { claim: Some(Claim { epoch: Epoch(2), owner: Role::Slave, boot: BOOT }), ..masters() };
         view.slave = view.master;
@@ -151,6 +151,23 @@ fn a_restarted_daemon_goes_on_with_a_lease_that_holds_and_stops_with_one_that_do
     let before = Leased::boots_with(leased(Role::Slave), Some(older), None, View::default());
     assert_eq!(before.state(), StateName::Active, "claimed before there was an arbiter");
     assert!(before.saw(Rule::LeaseMissing));
+}
+
+#[test]
+fn a_daemon_that_comes_back_with_a_shorter_lease_promises_what_its_guardian_does() {
+    let shorter = LeaseTimes { stop_after_ms: Millis(6_000), scripts_ms: Millis(1_000), ..STANDARD };
+    let longer = LeaseTimes { renew_ms: Millis(60_000), stop_after_ms: Millis(300_000), ..STANDARD };
+    for times in [shorter, longer] {
+        let held = HeldLease { epoch: Epoch(2), since: Millis(99_000), hold: false, spans: STANDARD.spans() };
+        let mut view = View { claim: Some(Claim { epoch: Epoch(2), owner: Role::Slave, boot: BOOT }), ..masters() };
+        view.slave = view.master;
+        let policy = Policy { lease: Some(times), ..leased(Role::Slave) };
+        let mut next = Leased::boots_with(policy, Some(record(Phase::Active { epoch: Epoch(2) }, 2)), Some(held), view);
+        next.pass(STANDARD.stop_after_ms.0 * 2);
+        assert_eq!(next.state(), StateName::Active, "it renews as often as the guardian needs it");
+        let said = next.view.slave.map(|slot| slot.terms.lease_ms);
+        assert_eq!(said, Some(STANDARD.lease_ms()));
+    }
 }
 
 #[test]

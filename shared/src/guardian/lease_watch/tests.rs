@@ -34,7 +34,14 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page");
         let reset = Reset::Trigger(folder.path().join("reset"));
-        let mut plan = Plan { guard: Guard::GuardianOnly, cgroups: vec![], processes: vec![], mounts: vec![], reset };
+        let mut plan = Plan {
+            guard: Guard::GuardianOnly,
+            cgroups: vec![],
+            processes: vec![],
+            mounts: vec![],
+            unseen: vec![],
+            reset,
+        };
         adapt(&mut plan);
         let plan = plan.write(&folder.path().join("page.guard")).unwrap();
         fs::write(folder.path().join("reset"), "").unwrap();
@@ -229,6 +236,18 @@ fn what_cannot_be_ended_in_time_resets_the_host_and_is_never_called_ended() {
     assert_eq!(guarding_at(20_400).0, Guarding::Resetting);
     wait_for("the reset", || fs::read_to_string(&reset).unwrap() == "b");
     assert!(ground.watch.is_bound(later(t0, 60_000)));
+}
+
+#[test]
+fn what_nobody_here_can_see_is_never_called_ended() {
+    let mut ground = Ground::new(|plan| plan.unseen.push("NotRunning(\"web\")".into()));
+    let t0 = ago(0);
+    ground.publish(Holding::Held, 4, t0);
+    for (ms, expected) in [(20_000, Guarding::Ending), (20_400, Guarding::Resetting)] {
+        ground.watch.turn(later(t0, ms), false);
+        assert_eq!(ground.guarding(), expected);
+    }
+    assert!(ground.watch.report.why.contains("not whether NotRunning(\"web\") holds"), "{}", ground.watch.report.why);
 }
 
 #[test]

@@ -8,6 +8,17 @@
 pub mod cluster_manager;
 pub mod failsafe1;
 mod failsafe2;
+
+impl AnyKind {
+    /// The unit of systemd that it is.
+    pub(crate) fn unit(&self) -> Option<&str> {
+        match self {
+            AnyKind::Systemd(systemd) => Some(systemd.unit()),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod harness;
 mod lsb;

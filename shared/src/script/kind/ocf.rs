@@ -113,6 +113,7 @@ impl Agent {
     /// also read where the service does not run.
     fn meta_data(&self, reader: &mut Reader<'_>, node: &Node) -> MetaData {
         if not_runnable(&self.path).is_some() {
+            reader.has_silent_agent = true;
             return MetaData::default();
         }
         let mut variables = self.variables();
@@ -120,6 +121,7 @@ impl Agent {
         match reader.agents.ask(&self.path, &variables) {
             Ok(told) => told,
             Err(why) => {
+                reader.has_silent_agent = true;
                 let shown = self.path.display();
                 let problem = Problem::at(node.span.clone(), format!("{shown} does not tell its meta-data: {why}"));
                 reader.warn(problem.help(format!(

@@ -132,6 +132,11 @@ impl Kind for Systemd {
 }
 
 impl Systemd {
+    /// Its unit, with the type: also the last part of the path of its control group.
+    pub(super) fn unit(&self) -> &str {
+        &self.unit
+    }
+
     /// Whether the systemd of a user starts it.
     #[must_use]
     pub fn is_of_user(&self) -> bool {

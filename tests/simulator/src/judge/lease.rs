@@ -56,6 +56,16 @@ impl Judge {
         });
     }
 
+    /// S6, when a slot is written: the peer waits by what it says, so that must not be shorter than what the guardian does.
+    pub fn s6_promises_what_is_kept(&mut self, host: &Host, request: &ArbiterRequest) {
+        let ArbiterRequest::Renew { epoch, terms, .. } = request else { return };
+        let Some((guarded, _)) = host.guard.running() else { return };
+        let Some(times) = host.guard.times.filter(|_| guarded == *epoch) else { return };
+        self.must(Law::S6, terms.lease_ms >= times.lease_ms(), || {
+            format!("the {} promises {terms:?}, and its guardian keeps to {times:?}", host.role)
+        });
+    }
+
     /// S6, at the moments of a lease.
     pub fn s6_over_means_stopped(&mut self, hosts: &[Host; 2], index: usize, times: &LeaseTimes, elapsed: Millis) {
         let validated = self.validated[index];

@@ -1,5 +1,6 @@
 //! One host of the model: its power, clock, disk, service, guardian, and the daemon with the core in it.
 
+use super::bounds::LEASE;
 use failover_shared::decision::{
     ArbiterReply, ArbiterRequest, BootId, Epoch, GuardedLease, HeldLease, Incarnation, Millis, Node, OperationId,
     Record, Role,
@@ -144,8 +145,10 @@ impl Host {
     #[must_use]
     pub fn held(&self) -> Option<HeldLease> {
         match self.guard? {
-            (GuardedLease::Held { epoch, since }, _) => Some(HeldLease { epoch, since, hold: false }),
-            (GuardedLease::Hold { epoch }, since) => Some(HeldLease { epoch, since, hold: true }),
+            (GuardedLease::Held { epoch, since }, _) => {
+                Some(HeldLease { epoch, since, hold: false, spans: LEASE.spans() })
+            }
+            (GuardedLease::Hold { epoch }, since) => Some(HeldLease { epoch, since, hold: true, spans: LEASE.spans() }),
             (GuardedLease::Ended, _) => None,
         }
     }

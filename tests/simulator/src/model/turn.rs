@@ -125,7 +125,7 @@ impl Pair {
                 // Not configured here, or of no effect on who may write.
                 Action::Rcmd { .. }
                 | Action::Fence { .. }
-                | Action::Unfence
+                | Action::Unfence { .. }
                 | Action::Balance(_)
                 | Action::Reply { .. }
                 | Action::Note(_)
