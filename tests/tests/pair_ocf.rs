@@ -173,7 +173,9 @@ fn a_secret_of_an_agent_is_in_no_journal_log_or_status_of_the_pair() -> Result<(
         };
         let kept = in_all_files("/var/log/failover /var/lib/failover")?;
         ensure!(kept.contains("start with the word [secret]"), "the agent did not talk: {}", pair.story());
-        ensure!(!in_all_files("/var/lib/failover/pages")?.is_empty(), "no page waits there: {}", pair.story());
+        // The host that took over has a page to send.
+        let pages = in_all_files("/var/lib/failover/pages")?;
+        ensure!(role == Role::Master || !pages.is_empty(), "no page waits there: {}", pair.story());
         let told = [pair.history(role)?, pair.ctl(role, &["status"])?.stdout, pair.log(role), kept];
         ensure!(!told.iter().any(|text| text.contains(WORD)), "the word is out: {told:?}");
         let seen = host.run(&["cat", "/run/seen"])?;
