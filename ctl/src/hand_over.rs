@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use failover_shared::decision::Duty;
+use failover_shared::decision::{Duty, StateName};
 
 use crate::daemon::Daemon;
 use crate::exit::Exit;
@@ -27,7 +27,18 @@ pub(crate) async fn run(daemon: &Daemon, arguments: &Arguments, out: &mut Out<'_
     let status = daemon.status().await?;
     match status.duty {
         Duty::Active | Duty::Starting | Duty::Stopping => {}
-        Duty::Passive | Duty::Standby | Duty::Requesting | Duty::Stopped | Duty::Held => {
+        // Somebody has to look first: no command moves what is here.
+        Duty::Held if matches!(status.state, StateName::FailedStop | StateName::ExclusivityError) => {
+            let (host, state) = (&status.host, status.state);
+            out.line(format!("not handed over: {host} is in {state:?}, and the service or parts of it may run there"))?;
+            out.folded("next: ", 6, &status.way_out)?;
+            return Ok(Exit::Warning);
+        }
+        Duty::Held => {
+            out.line(format!("nothing to hand over: {} is in {:?}", status.host, status.state))?;
+            return Ok(Exit::Ok);
+        }
+        Duty::Passive | Duty::Standby | Duty::Requesting | Duty::Stopped => {
             out.line(format!("nothing to hand over: {} is {}", status.host, status.duty))?;
             return Ok(Exit::Ok);
         }
@@ -42,7 +53,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use failover_shared::control::Request;
-    use failover_shared::decision::{Role, StateName};
+    use failover_shared::decision::Role;
 
     use super::*;
     use crate::fake::{Fake, printed, status, yes};
@@ -72,6 +83,20 @@ mod tests {
         let (exit, text, asked) = handed_over(StateName::Standby, Duty::Standby).await;
         assert!(matches!(exit, Ok(Exit::Ok)) && !asked, "{text}");
         assert!(text.contains("nothing to hand over"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_may_run_on_a_host_that_waits_for_a_person_is_said_as_a_warning() {
+        for (state, exit, said) in [
+            (StateName::FailedStop, Exit::Warning, "not handed over: cfg1 is in FailedStop"),
+            (StateName::ExclusivityError, Exit::Warning, "not handed over: cfg1 is in ExclusivityError"),
+            (StateName::FailedStart, Exit::Ok, "nothing to hand over: cfg1 is in FailedStart"),
+            (StateName::TakeoverBlocked, Exit::Ok, "nothing to hand over: cfg1 is in TakeoverBlocked"),
+        ] {
+            let (ended, text, asked) = handed_over(state, Duty::Held).await;
+            assert!(ended.unwrap() == exit && !asked && text.starts_with(said), "{text}");
+            assert_eq!(text.contains("next: "), exit == Exit::Warning, "{text}");
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Duty, Role};
+use failover_tests::lab::Lab;
 use failover_tests::lab::service::compat::{self, said};
 use failover_tests::pair::{Pair, Setup};
 use failover_tests::program::program;
@@ -129,6 +130,37 @@ fn the_tests_of_the_failsafe_guide_pass_and_fail_as_they_should() -> Result<()> 
 }
 
 #[test]
+fn a_look_at_an_export_that_was_killed_or_could_not_unmount_it_leaves_one_mount_until_the_next() -> Result<()> {
+    let test = "a_look_at_an_export_that_was_killed_or_could_not_unmount_it_leaves_one_mount_until_the_next";
+    let Some(pair) = pair(test)? else { return Ok(()) };
+    let host = &pair.lab.cfg1;
+    let setup = |line: &str| host.run(&["sh", "-c", line]).map(drop);
+    setup("mount -t tmpfs none /run/shop; echo '/run/shop *(rw)' >/run/exports")?;
+    for (name, lines) in [
+        ("stat", "[ ! -e /run/kills ] || kill -KILL $PPID; exec /usr/bin/stat \"$@\""),
+        ("umount", "[ ! -e /run/busy ] || exit 32; exec /usr/bin/umount \"$@\""),
+    ] {
+        host.write("/etc/failover/stand-in", &format!("#!/bin/sh\n{lines}\n"), 0o755)?;
+        setup(&format!("cp /etc/failover/stand-in /usr/local/bin/{name}"))?;
+    }
+    let look = || said(host, "/usr/lib/failsafe/common_scripts/monitor nfs localhost:/run/shop");
+    let mounts = || Ok::<_, anyhow::Error>(host.run(&["cat", "/proc/self/mountinfo"])?.matches("monitor-nfs").count());
+    for (state, ends) in [("/run/kills", "exit 137\n"), ("/run/busy", "cannot be unmounted\nexit 1\n")] {
+        setup(&format!("touch {state}"))?;
+        for _ in 0..3 {
+            let told = look()?;
+            ensure!(told.ends_with(ends), "{state}: {told}");
+            assert_eq!(mounts()?, 1, "{state}: {told}");
+        }
+        setup(&format!("rm {state}"))?;
+        let told = look()?;
+        ensure!(told == "exit 0\n", "{state}: {told}");
+        assert_eq!(mounts()?, 0, "{state}");
+    }
+    Ok(())
+}
+
+#[test]
 fn killall_with_signal_0_says_whether_a_process_of_the_name_is_there() -> Result<()> {
     let Some(pair) = pair("killall_with_signal_0_says_whether_a_process_of_the_name_is_there")? else { return Ok(()) };
     let host = &pair.lab.cfg1;
@@ -147,6 +179,25 @@ fn killall_with_signal_0_says_whether_a_process_of_the_name_is_there() -> Result
         let told = said(host, line)?;
         ensure!(told.trim_end().ends_with(ends), "{line}: {told}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_no_piece_that_was_cut() -> Result<()> {
+    let test = "a_disk_that_is_full_leaves_no_piece_that_was_cut";
+    let Some(lab) = Lab::new(test)? else { return Ok(()) };
+    let (host, ctl) = (&lab.cfg1, program("failoverctl")?.display().to_string());
+    host.run(&["mkdir", "/run/whole", "/run/small"])?;
+    host.run(&["mount", "-t", "tmpfs", "-o", "size=64k", "none", "/run/small"])?;
+    host.run(&[ctl.as_str(), "compat", "install", "--root", "/run/whole"])?;
+    let told = said(host, &format!("{ctl} compat install --root /run/small"))?;
+    ensure!(told.contains("could not be made") && !told.ends_with("exit 0\n"), "the disk was not full: {told}");
+    // With room made for it, a second run lays out all that the first one lacks.
+    host.run(&["mount", "-o", "remount,size=16m", "/run/small"])?;
+    let told = said(host, &format!("{ctl} compat install --root /run/small"))?;
+    ensure!(told.contains("kept") && told.ends_with("exit 0\n"), "{told}");
+    let differs = said(host, "diff -r --no-dereference /run/whole /run/small")?;
+    ensure!(differs == "exit 0\n", "{differs}");
     Ok(())
 }
 

@@ -4,15 +4,14 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use failover_shared::config::load;
-use failover_shared::decision::{Duty, Role};
-use failover_shared::status::Status;
+use failover_shared::decision::Role;
 
 use self::sentence::Sentence;
 use super::old_status;
@@ -27,6 +26,8 @@ const USAGE: &str = "usage: cmgr [-p] [-c SENTENCE] [-f FILE]; without them it r
 const MAINTENANCE: &str = "168h";
 /// More than anybody writes into a file of sentences.
 const SENTENCES_MAX: usize = 10_000;
+/// No sentence is longer.
+const SENTENCE_BYTES_MAX: u64 = 4096;
 
 /// Where the pair is: what the person gave on the command line.
 #[derive(Clone, Copy)]
@@ -71,8 +72,12 @@ async fn each(place: Place<'_>, lines: &mut dyn BufRead, prompts: bool, out: &mu
             out.part("cmgr> ")?;
         }
         let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 || matches!(line.trim(), "quit" | "exit" | "bye") {
+        let bytes = (&mut *lines).take(SENTENCE_BYTES_MAX).read_line(&mut line)?;
+        if bytes == 0 || matches!(line.trim(), "quit" | "exit" | "bye") {
             return Ok(worst);
+        }
+        if bytes as u64 == SENTENCE_BYTES_MAX && !line.ends_with('\n') {
+            bail!("a line of more than {SENTENCE_BYTES_MAX} bytes is no sentence");
         }
         let ended = match carry_out(place, &line, out).await {
             Err(error) if prompts => {
@@ -129,7 +134,7 @@ impl Place<'_> {
             Sentence::Maintenance { on: false } => vec![obey(&["maintenance", "off"])],
             Sentence::StopServices { node, force } => {
                 let own = self.own_role(node.as_deref())?;
-                stop_services(own, *force, &self.daemon()?.status().await?)
+                stop_services(own, *force)
             }
             Sentence::Move { node } => {
                 let to = role_named(&self.daemon()?.status().await?, node)?;
@@ -173,10 +178,9 @@ impl Place<'_> {
 }
 
 /// FailSafe moved the groups of a node away before it ended there. With `force` it ended whatever came of that.
-fn stop_services(own: Role, force: bool, status: &Status) -> Vec<Deed> {
-    let give_away = obey(&[mover(own.peer()), "--reason", "cmgr: stop ha_services"]);
-    let active = status.duty == Duty::Active && !force;
-    active.then_some(give_away).into_iter().chain([Deed::Systemctl(["stop".to_owned(), unit(own)])]).collect()
+fn stop_services(own: Role, force: bool) -> Vec<Deed> {
+    let give_away = obey(&["hand-over", "--reason", "cmgr: stop ha_services"]);
+    (!force).then_some(give_away).into_iter().chain([Deed::Systemctl(["stop".to_owned(), unit(own)])]).collect()
 }
 
 fn mover(to: Role) -> &'static str {

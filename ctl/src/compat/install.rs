@@ -56,7 +56,20 @@ fn lay(place: &Path, piece: &Piece) -> std::io::Result<bool> {
     }
 }
 
+/// Written beside its place and then linked there, which overwrites nothing: a full disk must not leave a file that was cut,
+/// for every later run would keep it.
 fn write_new(place: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(place)?;
-    file.write_all(text.as_bytes())
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let beside = place.with_file_name(format!(".{name}.{}", std::process::id()));
+    let made = write(&beside, text, mode).and_then(|()| fs::hard_link(&beside, place));
+    // What cannot be taken away again is a hidden file that nobody reads.
+    let _ = fs::remove_file(&beside);
+    made
+}
+
+fn write(place: &Path, text: &str, mode: u32) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(place)?;
+    file.write_all(text.as_bytes())?;
+    // Some file systems find out only now that they are full.
+    file.sync_all()
 }

@@ -109,14 +109,15 @@ fn action(text: &str) -> What {
 }
 
 /// Only `-k` is IRIS's alone; everything else goes to the host's own killall(1), whose default signal, unlike that of
-/// IRIS, is TERM: a person who types `killall NAME` here must not be surprised by this file's being found first.
+/// IRIS, is TERM: a person who types `killall NAME` here must not be surprised by this file's being found first. Where
+/// `/sbin` and `/usr/bin` are one folder, the host's own may be this very file.
 fn killall(quoted: &str) -> String {
     format!(
         "#!/bin/sh\n\
          # killall -k SECONDS, as IRIS has it; all else is for the host's own killall.\n\
          case \" $*\" in\n\
          *' -k'*) ;;\n\
-         *) [ -x /usr/bin/killall ] && exec /usr/bin/killall \"$@\" ;;\n\
+         *) [ -x /usr/bin/killall ] && ! [ /usr/bin/killall -ef \"$0\" ] && exec /usr/bin/killall \"$@\" ;;\n\
          esac\n\
          exec {quoted} compat killall -- \"$@\"\n"
     )

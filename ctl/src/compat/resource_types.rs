@@ -1,5 +1,8 @@
 //! The resource types that came with FailSafe or could be bought for it, as far as they have a meaning here.
 
+#[cfg(test)]
+mod tests;
+
 use super::pieces::{Piece, What, link, piece};
 
 const FOLDER: &str = "/usr/lib/failsafe/resource_types";

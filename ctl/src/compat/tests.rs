@@ -120,6 +120,29 @@ fn nothing_that_is_there_is_overwritten_and_a_second_run_changes_nothing() {
 }
 
 #[test]
+fn a_killall_that_is_the_hosts_own_does_not_call_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    // One folder, as some distributions have it, and no psmisc.
+    fs::create_dir_all(folder.path().join("usr/bin")).unwrap();
+    symlink("usr/bin", folder.path().join("sbin")).unwrap();
+    installed(folder.path()).unwrap();
+    let [own, hosts] = ["sbin/killall", "usr/bin/killall"].map(|name| folder.path().join(name));
+    let text = fs::read_to_string(&own).unwrap();
+    // In this root, and with the name of what would be done in place of doing it.
+    let program = std::env::current_exe().unwrap();
+    let text = text.replace("/usr/bin/killall", &hosts.display().to_string());
+    fs::write(&own, text.replace(&format!("exec '{}'", program.display()), "echo")).unwrap();
+    let said = Command::new("timeout").arg("10").arg(&own).args(["-0", "named"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "compat killall -- -0 named\n", "{said:?}");
+    // The host's own, if it is another file.
+    fs::rename(&own, folder.path().join("killall")).unwrap();
+    fs::write(&hosts, "#!/bin/sh\necho own \"$@\"\n").unwrap();
+    fs::set_permissions(&hosts, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = Command::new(folder.path().join("killall")).args(["-0", "named"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "own -0 named\n", "{said:?}");
+}
+
+#[test]
 fn a_link_that_leads_out_of_the_root_is_not_followed() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     symlink(other.path(), folder.path().join("sbin")).unwrap();

@@ -1,16 +1,16 @@
 //! Reads values out of the tree by key: collects problems instead of stopping at the first, and notes for each key where
 //! its value came from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::fields::Fields;
 use super::problem::Problem;
 use super::suggest::nearest;
 use super::tree::{Field, Kind, Node, Span};
-use crate::script::kind::MetaData;
+use crate::script::kind::Agents;
 
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) values: Vec<Value>,
-    /// What the resource agents tell of themselves: each is asked once.
-    pub(crate) agents: BTreeMap<PathBuf, Result<MetaData, String>>,
+    /// What the resource agents tell of themselves.
+    pub(crate) agents: Agents,
     /// An agent did not tell how long it takes: it is not here, or did not answer in time.
     pub(crate) has_silent_agent: bool,
     /// Dotted keys that are there under a wrong name.
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
             problems: Vec::new(),
             warnings: Vec::new(),
             values: Vec::new(),
-            agents: BTreeMap::new(),
+            agents: Agents::default(),
             has_silent_agent: false,
             misspelt: BTreeSet::new(),
             #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::fs;
 
 use failover_shared::control::Request;
+use failover_shared::decision::{Duty, StateName};
+use failover_shared::status::Status;
 use tempfile::TempDir;
 
 use super::*;
@@ -31,9 +33,19 @@ fn configured(role: Role) -> TempDir {
 
 /// What a sentence on the host of this role asks of its daemon, and what is said.
 async fn asked(role: Role, sentence: &str) -> (anyhow::Result<Exit>, String, Vec<Request>) {
+    let status = status(role);
+    asked_in(role, (status.state, status.duty), sentence).await
+}
+
+/// The same where the host is in this state.
+async fn asked_in(
+    role: Role,
+    (state, duty): (StateName, Duty),
+    sentence: &str,
+) -> (anyhow::Result<Exit>, String, Vec<Request>) {
     let folder = configured(role);
     let fake = Fake::start_in(folder.path(), role, move |request| match request {
-        Request::Status => yes(status(role)),
+        Request::Status => yes(Status { state, duty, ..status(role) }),
         Request::History { .. } | Request::PeerHistory { .. } => yes([(); 0]),
         _ => Some(Err("the test refuses it".to_owned())),
     });
@@ -116,10 +128,9 @@ async fn a_status_that_cmgr_shows_asks_the_daemon_and_changes_nothing() {
 #[tokio::test]
 async fn ha_services_stop_after_the_service_was_given_away_and_only_on_the_named_node() {
     let stop = |role| Deed::Systemctl(["stop".to_owned(), format!("failover-{role}")]);
-    let give_away = obey(&["takeover", "--reason", "cmgr: stop ha_services"]);
-    assert_eq!(stop_services(Role::Master, false, &status(Role::Master)), [give_away, stop(Role::Master)]);
-    assert_eq!(stop_services(Role::Master, true, &status(Role::Master)), [stop(Role::Master)]);
-    assert_eq!(stop_services(Role::Slave, false, &status(Role::Slave)), [stop(Role::Slave)]);
+    let give_away = obey(&["hand-over", "--reason", "cmgr: stop ha_services"]);
+    assert_eq!(stop_services(Role::Master, false), [give_away, stop(Role::Master)]);
+    assert_eq!(stop_services(Role::Master, true), [stop(Role::Master)]);
     for (sentence, refusal) in [
         ("stop ha_services for cluster mail", "one node at a time"),
         ("start ha_services on node cfg2", "is not this host"),
@@ -128,6 +139,31 @@ async fn ha_services_stop_after_the_service_was_given_away_and_only_on_the_named
         let said = ended.unwrap_err().to_string();
         assert!(said.contains(refusal), "{said}");
     }
+}
+
+#[tokio::test]
+async fn ha_services_do_not_stop_in_the_middle_of_a_start_or_a_stop_or_where_a_person_has_to_look() {
+    let sentence = format!("stop ha_services on node {}", failover_shared::host::name().unwrap());
+    for moment in [(StateName::Starting, Duty::Starting), (StateName::Stopping, Duty::Stopping)] {
+        // The other host is asked for; the test refuses it, and so the daemon is not ended.
+        let (ended, said, orders) = asked_in(Role::Master, moment, &sentence).await;
+        assert!(ended.unwrap_err().to_string().contains("the test refuses it"), "{said}");
+        assert!(matches!(&orders[..], [Request::Move { to: Role::Slave, .. }]), "{moment:?}: {orders:?}");
+    }
+    let (ended, said, orders) = asked_in(Role::Master, (StateName::FailedStop, Duty::Held), &sentence).await;
+    assert_eq!((ended.unwrap(), orders.len()), (Exit::Warning, 0), "{said}");
+    assert!(said.contains("is in FailedStop, and the service or parts of it may run there"), "{said}");
+}
+
+#[tokio::test]
+async fn a_sentence_without_an_end_is_not_read_to_its_end() {
+    let folder = configured(Role::Slave);
+    let (config, file) = (folder.path().join("failover.ron"), folder.path().join("sentences"));
+    let place = Place { config: &config, run_dir: folder.path(), role: None };
+    fs::write(&file, "x".repeat(1_000_000)).unwrap();
+    let words = ["-f".to_owned(), file.display().to_string()];
+    let (ended, _) = printed(async |out| run(place, &words, out).await).await;
+    assert_eq!(ended.unwrap_err().to_string(), "a line of more than 4096 bytes is no sentence");
 }
 
 #[tokio::test]

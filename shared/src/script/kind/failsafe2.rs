@@ -26,6 +26,8 @@ const CALL: &str = include_str!("failsafe2/call.sh");
 const REQUIRED: [Action; 4] = [Action::Exclusive, Action::Start, Action::Stop, Action::Monitor];
 /// Where the two files of a call lie.
 const FILES: &str = "/tmp";
+/// How the call ends where nothing was said: outside of the contract, in which 2 of `exclusive` is "runs here".
+const CANNOT_TELL: i32 = 120;
 /// What FailSafe wanted to be free for its own such files ("approximately 2-3 MB": overview of IRIS FailSafe 2).
 const FREE_BYTES_LEAST: u64 = 3_000_000;
 
@@ -81,7 +83,7 @@ impl Kind for FailSafe2 {
 
     fn answer(&self, action: Action, exit: &StepExit) -> Answer {
         let StepExit::Code(code) = exit else { return failed(action, exit.to_string()) };
-        let meaning = match (code, action) {
+        let meaning = match (*code, action) {
             (0, Action::Exclusive) => {
                 return Answer { outcome: Outcome::Passed, said: "exited 0: HA_NOT_RUNNING".to_owned() };
             }
@@ -94,6 +96,7 @@ impl Kind for FailSafe2 {
             (2, _) => "HA_CMD_FAILED, a command of the script failed: see the script log",
             (3, _) => "HA_NOTSUPPORTED, the resource type does not do that",
             (4, _) => "HA_NOCFGINFO, the resource's `attributes` in failover.ron lack something",
+            (CANNOT_TELL, _) => "the script could not be asked, or cannot tell: see the script log",
             _ => return failed(action, exit.to_string()),
         };
         failed(action, format!("exited {code}: {meaning}"))

@@ -33,7 +33,7 @@ pub use cluster_manager::ClusterManager;
 pub use failsafe1::FailSafe1;
 pub use failsafe2::FailSafe2;
 pub use lsb::Lsb;
-pub(crate) use ocf::MetaData;
+pub(crate) use ocf::Agents;
 pub use ocf::Ocf;
 pub use plain::Plain;
 pub use program::Program;

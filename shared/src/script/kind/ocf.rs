@@ -10,7 +10,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use meta_data::MetaData;
+pub(crate) use meta_data::Agents;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use self::meta_data::MetaData;
 use super::failsafe2::attributes;
 use super::program::not_runnable;
 use super::verified;
@@ -115,12 +116,9 @@ impl Agent {
             reader.has_silent_agent = true;
             return MetaData::default();
         }
-        let told = reader.agents.entry(self.path.clone()).or_insert_with(|| {
-            let mut variables = self.variables();
-            variables.extend(crate::script::environment::of_every_program());
-            meta_data::ask(&self.path, &variables)
-        });
-        match told.clone() {
+        let mut variables = self.variables();
+        variables.extend(crate::script::environment::of_every_program());
+        match reader.agents.ask(&self.path, &variables) {
             Ok(told) => told,
             Err(why) => {
                 reader.has_silent_agent = true;

@@ -2,7 +2,7 @@
 # A stand-in for systemctl(1), for hosts without systemd. In $STAND_IN_UNITS (/run/stand-in), and for --user in its folder
 # user-UID:
 #   UNIT.state   its ActiveState             UNIT.start, UNIT.stop   what is run for it, if they are there
-#   UNIT.load    its LoadState
+#   UNIT.load    its LoadState               UNIT.unread             how many questions it fails to answer
 #   UNIT.group   its control group           UNIT.stays              the state that it keeps, whatever is done
 #   UNIT.exit    how start, stop and restart end, with nothing done    calls   each of those calls, one a line
 units=${STAND_IN_UNITS:-/run/stand-in}
@@ -31,13 +31,17 @@ action=$1
 for unit in "$@"; do :; done
 case $action in
 show)
-    case $3 in
-    ActiveState) file=state ;;
-    LoadState) file=load ;;
-    Result) file=result ;;
-    *) file=group ;;
-    esac
-    echo "$3=$(cat "$units/$unit.$file" 2>/dev/null)"
+    unread=$(cat "$units/$unit.unread" 2>/dev/null || echo 0)
+    if [ "$unread" -gt 0 ]; then
+        echo $((unread - 1)) >"$units/$unit.unread"
+        echo "Failed to get properties: Connection timed out" >&2
+        exit 1
+    fi
+    for pair in ControlGroup:group ActiveState:state LoadState:load Result:result; do
+        case ",$3," in
+        *",${pair%:*},"*) echo "${pair%:*}=$(cat "$units/$unit.${pair#*:}" 2>/dev/null)" ;;
+        esac
+    done
     exit
     ;;
 reset-failed) exit ;;

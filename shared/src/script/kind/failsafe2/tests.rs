@@ -82,6 +82,15 @@ echo other 1 >>"$2"; echo web1 $WANTED >>"$2""#;
 }
 
 #[tokio::test]
+async fn a_status_line_counts_without_its_line_end() {
+    let types = Types::new();
+    types.add("web", &[("exclusive", "printf 'web1 2' >$2"), ("monitor", "printf 'other 1\nweb1 3' >$2")]);
+    assert_eq!(types.asked(WEB, Action::Exclusive).await.answer.outcome, Outcome::Running);
+    let monitor = types.asked(WEB, Action::Monitor).await.answer.said;
+    assert!(monitor.starts_with("exited 3: HA_NOTSUPPORTED"), "{monitor}");
+}
+
+#[tokio::test]
 async fn an_action_script_that_writes_no_status_is_taken_by_its_exit() {
     let types = Types::new();
     types.add("web", &[("start", "exit 0"), ("stop", "echo web1 0 >>$2; exit 4")]);
@@ -101,9 +110,9 @@ async fn each_exit_of_an_action_script_is_told_with_its_meaning() {
         ("kill -KILL $$", "exited 137: its command was ended by SIGKILL"),
         ("exit 126", "exited 126: the command was found but is not executable"),
         ("exit 127", "exited 127: the command was not found"),
-        ("echo web1 well >>$2", "exited 2: HA_CMD_FAILED"),
-        ("echo web1 256 >>$2", "exited 2: HA_CMD_FAILED"),
-        ("printf 'web1 \\377\\n' >>$2", "exited 2: HA_CMD_FAILED"),
+        ("echo web1 well >>$2", "exited 120: the script could not be asked, or cannot tell"),
+        ("echo web1 256 >>$2", "exited 120: the script could not be asked, or cannot tell"),
+        ("printf 'web1 \\377\\n' >>$2", "exited 120: the script could not be asked, or cannot tell"),
     ] {
         let types = Types::new();
         types.add("web", &[("monitor", body)]);
@@ -167,6 +176,29 @@ async fn a_monitor_that_hangs_is_ended_at_its_limit_and_its_files_go_with_it() {
     assert!(asked.answer.said.starts_with("still running after its limit"), "{}", asked.answer.said);
     let folder = fs::read_to_string(types.0.path().join("folder")).unwrap();
     assert!(!Path::new(folder.trim()).exists(), "{folder} is left");
+}
+
+#[tokio::test]
+async fn an_exclusive_that_could_not_be_asked_says_neither_that_it_runs_nor_that_it_does_not() {
+    let types = Types::new();
+    types.add("web", &[]).add("odd", &[("exclusive", "echo odd runs >>$2")]);
+    let full = types.0.path().join("full");
+    for (entry, folder, said) in [
+        (WEB, full.as_path(), "the input and output files of"),
+        ("FailSafe2(resource_type: \"odd\")", Path::new(FILES), "wrote a status that is no number below 200"),
+    ] {
+        let loaded = types.config(entry);
+        let mut environment = Environment::of(&loaded, Role::Slave, Operation::Takeover, Epoch(3), "test");
+        // Where the files of a call would lie.
+        environment.extra.insert("TMPDIR".to_owned(), folder.display().to_string());
+        let script = &loaded.config.service.resources[0];
+        let asked = ask(&script.to(Action::Exclusive), &environment, types.0.path(), &mut Cancel::never()).await;
+        assert_eq!(asked.answer.outcome, Outcome::Failed, "{}: {}", asked.answer.said, asked.tail);
+        assert!(asked.answer.said.starts_with("exited 120: the script could not be asked"), "{}", asked.answer.said);
+        assert!(asked.tail.contains(said), "{}", asked.tail);
+        let group = look_at_group(&loaded.config.service.resources, &environment, types.0.path()).await.unwrap();
+        assert!(matches!(group.presence(), Presence::CannotTell(_)), "{:?}", group.presence());
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ start() {
     code=$?
     if [ $code -ne 0 ]; then
         # What is wrong with the host or the parameters, where the agent can tell. It changes nothing.
-        timeout 5 "$0" validate-all
+        # In the foreground: else it gets a group of its own, which the end of this step at its limit would miss.
+        timeout --foreground -k 1 5 "$0" validate-all
         echo "failover: the start of $0 exited $code, and its validate-all then exits $?" >&2
         return $code
     fi

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 /// Agents ask for 5 s; they are asked while the configuration is read, which happens at a boot, too.
 const LIMIT: Duration = Duration::from_secs(10);
+/// All agents of a configuration together.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(20);
 /// Between two looks at whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The longest of Debian's some 150 agents tells 30 KiB.
@@ -25,19 +27,42 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What an agent tells of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MetaData {
+pub(super) struct MetaData {
     /// Its parameters, and whether each must be given: required, and without a default.
     pub(super) parameters: BTreeMap<String, bool>,
     /// For each action the time that it should have at least.
     pub(super) timeouts: BTreeMap<String, Duration>,
 }
 
-/// Asks the agent. Blocks, at most for its limit.
-///
-/// # Errors
-/// Why it tells nothing, as a sentence.
-pub(super) fn ask(agent: &Path, variables: &BTreeMap<String, String>) -> Result<MetaData, String> {
-    parse(&read(agent, variables, LIMIT)?)
+/// What the agents of one configuration told: each is asked once.
+#[derive(Debug, Default)]
+pub(crate) struct Agents {
+    told: BTreeMap<PathBuf, Result<MetaData, String>>,
+    /// How long they took together.
+    spent: Duration,
+}
+
+impl Agents {
+    /// Asks the agent, if that was not done before. Blocks, at most for what is left of the limit of all.
+    ///
+    /// # Errors
+    /// Why it tells nothing, as a sentence.
+    pub(super) fn ask(&mut self, agent: &Path, variables: &BTreeMap<String, String>) -> Result<MetaData, String> {
+        if let Some(told) = self.told.get(agent) {
+            return told.clone();
+        }
+        let limit = LIMIT.min(LIMIT_OF_ALL.saturating_sub(self.spent));
+        let told = if limit.is_zero() {
+            Err(format!("it was not asked, because the agents before it took {} s", self.spent.as_secs()))
+        } else {
+            let begun = Instant::now();
+            let told = read(agent, variables, limit).and_then(|text| parse(&text));
+            self.spent += begun.elapsed();
+            told
+        };
+        self.told.insert(agent.to_owned(), told.clone());
+        told
+    }
 }
 
 fn read(agent: &Path, variables: &BTreeMap<String, String>, limit: Duration) -> Result<String, String> {
@@ -73,7 +98,7 @@ fn read(agent: &Path, variables: &BTreeMap<String, String>, limit: Duration) -> 
     if let (None, Some(group)) = (ended, group) {
         // Not collected yet, so the number is still that of this group.
         let _ = killpg(group, Signal::SIGKILL);
-        child.wait().map_err(not_waited_for)?;
+        collect(child);
     }
     match (told, ended) {
         (Ok(Err(error)), _) => Err(format!("its output cannot be read: {error}")),
@@ -82,6 +107,12 @@ fn read(agent: &Path, variables: &BTreeMap<String, String>, limit: Duration) -> 
         (_, Some(status)) if !status.success() => Err(format!("it ended with {status}")),
         (Ok(Ok(bytes)), Some(_)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
+}
+
+/// Leaves a killed child to a thread: one that waits for a dead file server ends when that comes back, and not before.
+fn collect(mut child: Child) {
+    // Without the thread it stays a zombie, which hurts nobody.
+    let _ = std::thread::Builder::new().name("agent-end".to_owned()).spawn(move || child.wait());
 }
 
 fn not_waited_for(error: io::Error) -> String {
@@ -230,8 +261,51 @@ mod tests {
             assert_eq!(told.err().unwrap_or_default(), said, "{body}");
         }
         let left: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
-        assert!(crate::process::look(left).unwrap().is_none(), "the agent still runs");
+        gone(left, "the agent still runs");
         fs::write(&agent, "#!/nonexistent\n").unwrap();
         assert!(read(&agent, &BTreeMap::new(), LIMIT).unwrap_err().starts_with("it cannot be run: "));
+    }
+
+    #[test]
+    fn all_agents_of_a_configuration_have_one_limit_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = |name: &str, body: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let variables = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
+        let (hangs, tells) = (agent("hangs", "sleep 60"), agent("tells", "echo '<resource-agent/>'"));
+        let mut agents = Agents { spent: LIMIT_OF_ALL - Duration::from_secs(1), ..Agents::default() };
+        let told = agents.ask(&hangs, &variables);
+        assert_eq!(told, Err("it did not end within 1 s".to_owned()));
+        let told = agents.ask(&tells, &variables).unwrap_err();
+        assert!(told.starts_with("it was not asked, because the agents before it took 20 s"), "{told}");
+        // With time left it tells, and what it told is known when there is none any more.
+        let mut agents = Agents::default();
+        assert_eq!(agents.ask(&tells, &variables), Ok(MetaData::default()));
+        agents.spent = LIMIT_OF_ALL;
+        assert_eq!(agents.ask(&tells, &variables), Ok(MetaData::default()));
+    }
+
+    #[test]
+    fn an_agent_that_does_not_end_when_it_is_killed_is_waited_for_by_nobody_and_collected_later() {
+        // Nothing kills it here: it stands for one in an uninterruptible wait.
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        collect(child);
+        assert!(crate::process::look(pid).unwrap().is_some(), "it was waited for");
+        nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        gone(pid, "nobody collects it");
+    }
+
+    /// Waits until there is no such process, not even as a zombie.
+    fn gone(pid: i32, or: &str) {
+        let limit = Instant::now() + Duration::from_secs(20);
+        while crate::process::look(pid).unwrap().is_some() {
+            assert!(Instant::now() < limit, "{or}");
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 }

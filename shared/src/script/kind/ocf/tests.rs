@@ -174,6 +174,18 @@ async fn after_a_failed_start_the_agent_is_asked_what_is_wrong() {
     assert!(asked.tail.contains("its validate-all then exits 5"), "{}", asked.tail);
 }
 
+#[tokio::test]
+async fn what_asks_an_agent_what_is_wrong_ends_with_the_step() {
+    let body =
+        "case $1 in start) exit 1;; validate-all) trap '' TERM; echo $$ >\"${0%/*}/pid\"; sleep 60; sleep 60;; esac";
+    let folder = agent(META_DATA, body);
+    let asked = folder.asked(&WEB.replace("})", "}, timeout: (start: \"3s\"))"), Action::Start).await;
+    assert!(asked.answer.said.starts_with("still running after its limit"), "{}", asked.answer.said);
+    let pid: i32 = folder.text("resource.d/example/pid").trim().parse().expect("validate-all was not asked in time");
+    let left = crate::process::look(pid).unwrap();
+    assert!(left.as_ref().is_none_or(|process| process.zombie), "it goes on by itself: {left:?}");
+}
+
 #[test]
 fn the_time_that_an_agent_asks_for_is_the_default_limit_of_each_call() {
     let folder = agent(META_DATA, "");

@@ -15,8 +15,24 @@ systemctl() {
     command systemctl ${of_user:+--user} "$@"
 }
 
-property() {
-    LC_ALL=C systemctl show --property "$1" -- "$unit" | sed -n "s/^$1=//p"
+# Reads what systemd says of the unit: all of it at once, because each call can fail, and an empty answer looks like a unit
+# of which nothing is left.
+look() {
+    group=
+    state=
+    load=
+    result=
+    told=$(LC_ALL=C systemctl show --property ControlGroup,ActiveState,LoadState,Result -- "$unit") || return
+    while IFS='=' read -r name value; do
+        case $name in
+        ControlGroup) group=$value ;;
+        ActiveState) state=$value ;;
+        LoadState) load=$value ;;
+        Result) result=$value ;;
+        esac
+    done <<END
+$told
+END
 }
 
 # Whether a process is left in the unit's control group, where that can be seen.
@@ -31,8 +47,10 @@ populated() {
 
 # 0 runs, 1 failed, 3 does not run, 4 nobody knows, 5 is on its way, 6 processes are left, 7 there is no such unit
 status() {
-    group=$(property ControlGroup)
-    state=$(property ActiveState)
+    if ! look; then
+        echo "failover: systemd cannot be asked about $unit" >&2
+        return 4
+    fi
     case $state in
     active | reloading | refreshing) return 0 ;;
     inactive | failed)
@@ -41,12 +59,12 @@ status() {
             return 6
         fi
         # What it does not know is inactive to it, too.
-        if [ "$state" = inactive ] && [ "$(property LoadState)" = not-found ]; then
+        if [ "$state" = inactive ] && [ "$load" = not-found ]; then
             echo "failover: systemd knows no unit $unit" >&2
             return 7
         fi
         [ "$state" = inactive ] && return 3
-        echo "failover: $unit failed: $(property Result)" >&2
+        echo "failover: $unit failed: $result" >&2
         return 1
         ;;
     activating | deactivating | maintenance) return 5 ;;
@@ -68,13 +86,18 @@ start() {
 
 stop() {
     # Asked before: an inactive unit may no longer name its group.
-    before=$(property ControlGroup)
+    look
+    looked=$?
+    before=$group
     systemctl stop -- "$unit" || return
     status
     code=$?
     if populated "$before"; then
         echo "failover: processes are left in the control group $before of $unit" >&2
         code=6
+    elif [ "$looked" -ne 0 ] && { [ "$code" -eq 1 ] || [ "$code" -eq 3 ] || [ "$code" -eq 7 ]; }; then
+        echo "failover: systemd could not be asked for the control group of $unit before the stop" >&2
+        code=4
     fi
     case $code in
     # Failed, and nothing is left of it: it did not end as it should have, but it has. A transient unit is gone.

@@ -163,6 +163,26 @@ async fn a_stop_rests_on_a_units_state_only_where_that_is_inactive_or_failed() {
 }
 
 #[tokio::test]
+async fn a_question_that_systemd_does_not_answer_is_no_evidence() {
+    // Whichever of the questions fails, and however many there are.
+    for failing in 1..=3 {
+        let folder = folder();
+        write(&folder.0, "state", "inactive");
+        write(&folder.0, "load", "not-found");
+        write(&folder.0, "unread", &failing.to_string());
+        let (said, outcome) = asked(&folder, Action::Exclusive).await;
+        assert!(said.starts_with("exited 4: ") && outcome == Outcome::Failed, "{failing}: {said}");
+    }
+    // The group that it had before the stop is not known, so nobody knows whether it is empty.
+    let folder = folder();
+    write(&folder.0, "state", "active");
+    write(&folder.0, "unread", "1");
+    let (said, outcome) = asked(&folder, Action::Stop).await;
+    assert!(said.starts_with("exited 123: ") && outcome == Outcome::Failed, "{said}");
+    assert_eq!(folder.0.text("units/mail.service.state").trim(), "inactive", "it was not stopped");
+}
+
+#[tokio::test]
 async fn a_stop_does_not_count_while_a_process_is_left_in_the_units_control_group() {
     let Some(root) = cgroup::root() else {
         println!("not run: no cgroup v2 here");
