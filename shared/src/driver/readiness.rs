@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use tokio::sync::{mpsc, watch};
 
 use super::Input;
@@ -21,6 +22,9 @@ const EVERY: Duration = Duration::from_secs(5);
 const PRESENCE_EVERY: u32 = 3;
 /// A look that takes longer has itself become the reason: some path hangs.
 const LOOK_LIMIT: Duration = Duration::from_secs(4);
+
+/// A start writes some dozens of entries of a kilobyte or two.
+const JOURNAL_ROOM_BYTES: u64 = 256 * 1024;
 
 /// Looks again and again until its task is aborted; stopping it anywhere loses one look. `idle`: nothing of the service
 /// should be running here.
@@ -108,8 +112,30 @@ pub(super) fn reasons(config: &Config, state_dir: &Path) -> Vec<String> {
         }
     }
     reasons.extend(watchdog_fault(config, Path::new("/")));
-    if let Err(error) = std::fs::metadata(state_dir) {
-        reasons.push(format!("the state folder {} is not there: {error}", state_dir.display()));
+    match statvfs(state_dir) {
+        Ok(disk) => reasons.extend(no_room(state_dir, disk.blocks_free().saturating_mul(disk.fragment_size()))),
+        Err(error) => reasons.push(format!("the state folder {} is not there: {error}", state_dir.display())),
     }
     reasons
+}
+
+/// Each step of a start is durable in the journal before it runs.
+fn no_room(state_dir: &Path, free_bytes: u64) -> Option<String> {
+    (free_bytes < JOURNAL_ROOM_BYTES).then(|| {
+        let shown = state_dir.display();
+        format!("the disk with the state folder {shown} is full, and a start has to write its journal there: df {shown}, make room")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_for_the_journal_of_a_start_is_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(no_room(folder.path(), JOURNAL_ROOM_BYTES), None);
+        let said = no_room(folder.path(), JOURNAL_ROOM_BYTES - 1).expect("a reason");
+        assert!(said.contains("is full") && said.contains(&folder.path().display().to_string()), "{said}");
+    }
 }
