@@ -203,7 +203,8 @@ fn not_serving(arena: &mut Arena) -> Result<Option<String>> {
     let writer = if record.host == "cfg2" { Role::Slave } else { Role::Master };
     let greeting = format!("{} writes epoch {}", record.host, record.epoch);
     let (active, standby) = (arena.pair.status(writer)?, arena.pair.status(writer.peer())?);
-    if active.locked.is_some() || standby.locked.is_some() {
+    let waits = |one: &Status| one.locked.is_some() || one.state == StateName::FailedStart;
+    if waits(&active) || waits(&standby) {
         acknowledge(arena);
     }
     if let Some(missing) = unready(&active, &standby) {
