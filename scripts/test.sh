@@ -76,31 +76,57 @@ check_purity() {
   fi
 }
 
-# Runs all tests; ends with what could not be run and the runner's own summary. The simulator and the model checker are
-# run apart: by themselves they compile in seconds at the highest level. They only compute, and the end-to-end tests mostly
-# wait, so they take what those leave of the cores: in the kernel's idle class, which holds nobody up.
+# Planted bugs are looked at as well; they are in no other build.
+lint() {
+  cargo clippy --locked --workspace "${features[@]}" --features failover-simulator/planted --all-targets -- -D warnings
+}
+
+# The simulator and the model checker are built apart: by themselves they compile in seconds at the highest level.
+simulate() {
+  cargo nextest run --locked -p failover-simulator --cargo-profile simulation "$@"
+}
+
+# Ends with 1 if one of them failed.
+simulate_and_lint() {
+  local failed=0
+  # The class is inherited.
+  chrt --idle --pid 0 "$BASHPID" 2>/dev/null || renice -n 19 "$BASHPID" >/dev/null
+  simulate >"$1.simulator" 2>&1 || failed=1
+  lint >"$1.clippy" 2>&1 || failed=1
+  return "$failed"
+}
+
+# Runs all tests; ends with what could not be run and the runner's own summary. The end-to-end tests mostly wait. What only
+# computes takes what they leave of the cores meanwhile: in the kernel's idle class, which holds nobody up.
 run_tests() {
-  local log not_run simulator command status=0 idle=(nice -n 19)
+  local log not_run status=0
   log=$(mktemp)
   not_run=$(mktemp)
   export FAILOVER_NOT_RUN=$not_run
   if [ "${#features[@]}" -eq 0 ]; then echo "not run: arbiter_etcd, arbiter_etcd_access: built without etcd" >"$not_run"; fi
   if cargo nextest --version >/dev/null 2>&1; then
-    command=(cargo nextest run --locked -p failover-simulator --cargo-profile simulation)
-    "${command[@]}" --no-run
-    if chrt --idle 0 true 2>/dev/null; then idle=(chrt --idle 0); fi
-    "${idle[@]}" "${command[@]}" >"$log.simulator" 2>&1 &
-    simulator=$!
-    cargo nextest run --locked --workspace --exclude failover-simulator "${features[@]}" 2>&1 | tee "$log" || status=$?
-    cargo test --locked --workspace "${features[@]}" --doc --quiet 2>&1 | tee "$log.doc" || status=$?
+    local others=(cargo nextest run --locked --workspace --exclude failover-simulator "${features[@]}")
+    simulate --no-run
+    # Built before anything computes beside it: one build at a time.
+    "${others[@]}" --no-run
+    simulate_and_lint "$log" &
+    computing=$!
+    # What runs behind a script is not told of an interrupt.
+    trap 'pkill -P "$computing" || true' EXIT
+    "${others[@]}" 2>&1 | tee "$log" || status=$?
+    wait "$computing" || status=$?
+    trap - EXIT
     section "Simulator and model checker"
-    wait "$simulator" || status=$?
     cat "$log.simulator"
+    section "Clippy"
+    cat "$log.clippy"
+    cargo test --locked --workspace "${features[@]}" --doc --quiet 2>&1 | tee "$log.doc" || status=$?
     section "Summary"
     sed -n '/Summary \[/,$p' "$log.simulator"
     sed -n '/Summary \[/,$p' "$log"
     grep '^test result' "$log.doc" | sed 's/^/documentation: /' || true
   else
+    lint || status=$?
     cargo test --locked -p failover-simulator --profile simulation --no-fail-fast 2>&1 | tee "$log" || status=$?
     cargo test --locked --workspace --exclude failover-simulator "${features[@]}" --no-fail-fast 2>&1 | tee -a "$log" ||
       status=$?
@@ -109,7 +135,7 @@ run_tests() {
   fi
   echo "not run: $(wc -l <"$not_run") tests"
   sort "$not_run"
-  rm -f "$log" "$log.doc" "$log.simulator" "$not_run"
+  rm -f "$log" "$log.doc" "$log.simulator" "$log.clippy" "$not_run"
   return "$status"
 }
 
@@ -133,9 +159,6 @@ section "Dependencies"
 scripts/check-dependencies.sh
 section "Purity of the decision core"
 check_purity
-section "Clippy"
-# Planted bugs are looked at as well; they are in no other build.
-cargo clippy --locked --workspace "${features[@]}" --features failover-simulator/planted --all-targets -- -D warnings
 section "Binaries, with kill points and without"
 scripts/build-failpoints.sh "${features[@]}"
 section "Tests"
