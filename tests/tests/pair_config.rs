@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use failover_shared::decision::{Role, StateName};
 use failover_tests::pair::{CONFIG, Pair, Setup};
+use failover_tests::wait::wait_until;
 use nix::sys::signal::Signal;
 
 fn edit(pair: &Pair, role: Role, from: &str, to: &str) -> Result<()> {
@@ -86,7 +87,7 @@ fn with_a_full_disk_the_service_can_still_be_stopped() -> Result<()> {
     let test = "with_a_full_disk_the_service_can_still_be_stopped";
     let Some(mut pair) = Pair::install(test, &Setup::default())? else { return Ok(()) };
     // The state's own small disk, which can be filled without touching the machine's.
-    pair.lab.cfg1.run(&["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", "/var/lib/failover"])?;
+    pair.lab.cfg1.run(&["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/var/lib/failover"])?;
     pair.start(Role::Master)?;
     pair.start(Role::Slave)?;
     pair.wait_active(Role::Master)?;
@@ -98,5 +99,8 @@ fn with_a_full_disk_the_service_can_still_be_stopped() -> Result<()> {
     pair.wait_active(Role::Slave)?;
     let expected = failover_tests::lab::service::scripts::STOP;
     assert_eq!(pair.scripts(Role::Master)?[3..], expected, "the service was not stopped in order");
-    pair.wait_readable()
+    pair.wait_readable()?;
+    wait_until("the full disk as a reason against a start", failover_tests::pair::LIMIT, || {
+        Ok(pair.status(Role::Master)?.not_ready.iter().any(|reason| reason.contains("is full")))
+    })
 }
