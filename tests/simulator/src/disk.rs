@@ -48,6 +48,12 @@ impl Disk {
         self.durable.as_ref()
     }
 
+    /// What whoever opens the file now reads.
+    #[must_use]
+    pub fn visible(&self) -> Option<&Record> {
+        self.visible.as_ref()
+    }
+
     /// What a daemon that starts reads. Opening the file syncs it: what is acted on must be there after a power cut.
     pub fn open(&mut self) -> Option<Record> {
         self.durable.clone_from(&self.visible);

@@ -20,7 +20,8 @@ impl World {
         let host = &self.hosts[index];
         let about_to = |name| matches!(name, StateName::Claimed | StateName::Starting);
         let local = Millis(host.clock.fast_ms(self.now));
-        let kept_start = host.disk.durable().is_some_and(|record| {
+        // Written by a daemon that died before it was synced, it is gone on with all the same.
+        let kept_start = host.disk.visible().is_some_and(|record| {
             let Phase::Starting { attempt, .. } = &record.phase else { return false };
             record.boot == host.boot && local < attempt.began.after(self.options.policy.shutdown_timeout_ms)
         });
