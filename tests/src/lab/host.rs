@@ -207,6 +207,10 @@ impl Host {
     /// # Errors
     /// When the host is off already.
     pub fn clear_away(&self) -> Result<()> {
+        // What was killed dies frozen as well, but who waits for its end must not be.
+        if let Some(group) = self.cgroup() {
+            fs::write(group.join("cgroup.freeze"), "0")?;
+        }
         let off = self.power.lock().unwrap_or_else(PoisonError::into_inner).take();
         off.with_context(|| format!("{} is off already", self.name))?.end();
         self.watched.store(0, Ordering::Relaxed);
