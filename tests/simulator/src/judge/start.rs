@@ -22,24 +22,26 @@ impl Judge {
             format!("the {} starts epoch {epoch}, and acknowledged that all up to {acked} is stopped", host.role)
         });
         self.s3_one_owner(host, epoch);
+        let before = self.highest_started;
+        self.highest_started = before.max(epoch);
         if resumed {
             self.s4_is_not_overtaken(host, local, epoch);
             return self.saw(Sight::StartResumed);
         }
         let doubled = host.service.may_write() && !host.service.foreign;
         self.must(Law::S1, !doubled, || format!("the {} starts epoch {epoch} on top of {:?}", host.role, host.service));
-        // A host that starts without its peer's answer can only stay above what it knows itself.
+        // Without an arbiter, a host that starts without its peer's answer can only stay above what it knows itself.
         let acknowledged = matches!(
             host.node().map(|node| node.state()),
             Some(State::Starting { proof: Proof::Ack { .. }, .. } | State::Claimed { proof: Proof::Ack { .. }, .. })
         );
-        let below = if acknowledged { self.highest_started } else { self.known[index] };
+        let arbitrated = host.node().is_some_and(|node| node.policy().lease.is_some());
+        let below = if acknowledged || arbitrated { before } else { self.known[index] };
         self.must_unless_leave(Law::S3, epoch > below, || {
             format!("the {} starts epoch {epoch} after {below}", host.role)
         });
-        // Without an arbiter nobody tells it of an epoch that its peer ran and forgot.
-        self.is_forgetful |= epoch < self.highest_started;
-        self.highest_started = self.highest_started.max(epoch);
+        // Nobody told it of an epoch that its peer ran meanwhile, unheard: that one is over, and its number is larger.
+        self.is_forgetful |= epoch < before;
     }
 
     /// S4, when an interrupted start is gone on with: the silence meanwhile can have earned the peer no proof.
