@@ -29,6 +29,8 @@ pub(super) struct Arbitration {
     pub(super) seen: Option<Seen>,
     /// This epoch of the own is over, durably, and the slot does not say so yet.
     pub(super) release: Option<Epoch>,
+    /// When the look was asked on which the own claim rests: before it, nobody saw that claim.
+    pub(super) claim_from: Millis,
 }
 
 /// The outstanding question.
@@ -50,6 +52,7 @@ impl Arbitration {
             unusable: false,
             seen: None,
             release: None,
+            claim_from: now,
         }
     }
 
@@ -119,7 +122,7 @@ impl Node {
         let reply = misread(&asked.request, reply);
         let Some(reply) = self.arbiter_works(now, reply, out) else { return };
         match (asked.request, reply) {
-            (ArbiterRequest::Observe, ArbiterReply::Seen(view)) => self.viewed(now, view, out),
+            (ArbiterRequest::Observe, ArbiterReply::Seen(view)) => self.viewed(now, asked.at, view, out),
             (ArbiterRequest::Renew { epoch, hold, .. }, ArbiterReply::Renewed) => {
                 let sent = if planted(Bug::LeaseFromReply) { now } else { asked.at };
                 self.renewed(now, epoch, sent, hold, out);

@@ -57,7 +57,7 @@ impl Node {
     }
 
     /// The arbiter was looked at; `before` is what it showed the time before.
-    pub(super) fn claim_viewed(&mut self, now: Millis, before: Option<View>, out: &mut Vec<Action>) {
+    pub(super) fn claim_viewed(&mut self, now: Millis, asked_at: Millis, before: Option<View>, out: &mut Vec<Action>) {
         let State::Claimed { epoch, attempt, proof, step } = &self.state else { return };
         let by_lease = matches!(proof, Proof::Lease(_));
         // An own epoch that was held is proof for good, as long as it is still the latest: the peer's was over before it.
@@ -77,7 +77,10 @@ impl Node {
             ClaimStep::Looking if self.peer_claimed_above(covered) && self.peer_is_over(now).is_none() => {
                 self.claim_lost(now, "the peer has claimed an epoch that the proof does not cover", out);
             }
-            ClaimStep::Looking => self.claim_step(now, ClaimStep::Claiming),
+            ClaimStep::Looking => {
+                self.arbitration.claim_from = asked_at;
+                self.claim_step(now, ClaimStep::Claiming);
+            }
             ClaimStep::LookingAgain | ClaimStep::Waiting if latest != epoch || !mine => {
                 self.claim_lost(now, "there is a later claim", out);
             }
@@ -92,6 +95,9 @@ impl Node {
                 }
             }
             ClaimStep::Waiting if self.peer_is_over(now).is_none() => {}
+            ClaimStep::LookingAgain | ClaimStep::Waiting if self.claim_is_old(now) => {
+                self.claim_again(now, epoch, out);
+            }
             ClaimStep::LookingAgain | ClaimStep::Waiting => self.claim_step(now, ClaimStep::Renewing),
             ClaimStep::Noting(_)
             | ClaimStep::Claiming
@@ -99,6 +105,20 @@ impl Node {
             | ClaimStep::Guarding(_)
             | ClaimStep::Recording(_) => {}
         }
+    }
+
+    /// The peer may have begun to wait when the claim was made. As a holder has to renew within T, so has the first
+    /// renewal to come within T of that: a look that is a little out of date, at the end of the peer's wait, still shows
+    /// it. (A host that stands still beside its claim for as long as a lease lasts would be missed by one.)
+    pub(super) fn claim_is_old(&self, now: Millis) -> bool {
+        let most = self.policy.lease.map_or(Millis(0), |times| times.stop_after_ms);
+        now.since(self.arbitration.claim_from) >= most && !planted(Bug::ClaimStaysYoung)
+    }
+
+    /// The proof is as good as it was; the peer's wait begins anew with a new number.
+    pub(super) fn claim_again(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
+        self.note(now, Rule::ClaimTooOld, &format!("epoch {epoch}"), out);
+        self.claim_later(now, epoch, out);
     }
 
     /// An own claim of that number or a later one is there already, from before the state was lost.

@@ -49,8 +49,8 @@ pub(super) enum Holder {
 }
 
 impl Node {
-    /// The arbiter was looked at.
-    pub(super) fn viewed(&mut self, now: Millis, view: View, out: &mut Vec<Action>) {
+    /// The arbiter was looked at; that was asked at `asked_at`.
+    pub(super) fn viewed(&mut self, now: Millis, asked_at: Millis, view: View, out: &mut Vec<Action>) {
         let highest = view.claim.map_or(Epoch(0), |claim| claim.epoch);
         if highest < self.record.arbiter && !planted(Bug::RollbackIgnored) {
             let why = format!("its latest claim is epoch {highest}, but {} was there before", self.record.arbiter);
@@ -72,7 +72,7 @@ impl Node {
         let seen = Seen { view, read_at: now, peer_claim, unchanged_since, changed_at };
         let before = self.arbitration.seen.replace(seen);
         self.release_what_is_over(now);
-        self.claim_viewed(now, before.map(|seen| seen.view), out);
+        self.claim_viewed(now, asked_at, before.map(|seen| seen.view), out);
     }
 
     /// A claim outlives a lost state: what the arbiter knows of this host, this host knows again.

@@ -70,6 +70,9 @@ impl Node {
         if let State::Claimed { epoch: claimed, step: ClaimStep::Renewing, .. } = &self.state
             && *claimed == epoch
         {
+            if self.claim_is_old(now) {
+                return self.claim_again(now, epoch, out);
+            }
             return self.lease_begins(now, epoch, sent, out);
         }
         let wants_hold = self.wants_hold();

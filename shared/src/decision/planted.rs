@@ -43,6 +43,7 @@ bugs! {
     ClaimsWithoutWait = "claims-without-wait", "A lease is over as soon as its slot was read.";
     ClaimsBeforeWaiting = "claims-before-waiting", "The claim is made as soon as the holder is quiet, and the wait comes after it.";
     NoSecondLook = "no-second-look", "The arbiter is not looked at again after the claim.";
+    ClaimStaysYoung = "claim-stays-young", "The first renewal counts however long ago the claim was made.";
     ErrorIsFree = "error-is-free", "An arbiter that fails is taken for one that granted the claim.";
     ErrorRenews = "error-renews", "An arbiter that fails is taken for one that renewed the lease.";
     ResumesLostLease = "resumes-lost-lease", "A daemon that comes back goes on although its lease ran out.";
@@ -59,6 +60,8 @@ bugs! {
     NackIsAck = "nack-is-ack", "An answer that the stop could not be verified is taken for an acknowledgement.";
     RefusalIsAck = "refusal-is-ack", "A refusal is taken for an acknowledgement.";
     AnyAnswerCounts = "any-answer-counts", "The answer to another demand counts for the one under way.";
+    AnswersStayFresh = "answers-stay-fresh", "An acknowledgement counts however long ago its demand was sent.";
+    LeaveForgotten = "leave-forgotten", "A daemon that comes back forgets that it gave the peer leave to start.";
     FailedStopIsStop = "failed-stop-is-stop", "A stop that could not be verified counts as verified.";
     ExitCodeIgnored = "exit-code-ignored", "A start list that failed counts as done.";
     StaleDemandObeyed = "stale-demand-obeyed", "A demand for an older epoch stops the service.";

@@ -79,6 +79,7 @@ rules! {
     ClaimMade = "The claim of the epoch is made in the arbiter.",
     ClaimLost = "The claim was not got, or came to nothing: this host stands by.",
     ClaimWaits = "The peer renewed its lease while the claim was made: waiting for its lease to end.",
+    ClaimTooOld = "The own claim was made too long ago to be held: it is made anew, with the next number.",
     Guarded = "The guardian guards the lease.",
     NotGuarded = "The guardian does not guard the lease: nothing is started.",
     GuardianEnded = "The lease ran out and the guardian ended the service.",

@@ -150,6 +150,33 @@ impl Leased {
     }
 }
 
+/// A look that is a little out of date shows each side what was a moment ago: the peer, whose wait for this host's claim
+/// ends, and this host, whose first renewal comes just then, would each miss the other.
+#[test]
+fn a_claim_that_grew_old_before_its_first_renewal_is_made_anew() {
+    for (stands_still_ms, epoch, anew) in [(11_000, 2, false), (12_000, 3, true)] {
+        let mut leased = standing_by();
+        leased.story.command(move_here()).expect("accepted");
+        leased.story.written(true).acked(1);
+        while !matches!(leased.story.out.get(leased.answered), Some(Action::Arbiter { request, .. }) if renews(request))
+        {
+            leased.serve_one();
+        }
+        // The daemon gets no processor time; the renewal is validated meanwhile.
+        leased.story.now += stands_still_ms;
+        leased.serve();
+        leased.pass(1);
+        assert!(leased.story.asks_to_start(), "{:?}", leased.story.node.state());
+        assert_eq!(leased.view.claim.map(|claim| claim.epoch), Some(Epoch(epoch)), "after {stands_still_ms} ms");
+        assert_eq!(leased.saw(Rule::ClaimTooOld), anew);
+        assert!(matches!(leased.guarded.first(), Some(GuardedLease::Held { epoch: held, .. }) if held.0 == epoch));
+    }
+}
+
+fn renews(request: &ArbiterRequest) -> bool {
+    matches!(request, ArbiterRequest::Renew { .. })
+}
+
 #[test]
 fn every_start_needs_the_claim_whatever_the_proof() {
     let mut leased = standing_by();
