@@ -203,6 +203,12 @@ async fn a_store_that_is_put_back_is_found_by_holder_and_contender() -> Result<(
         ensure!(matches!(reply, ArbiterReply::Failed(ArbiterFailure::RolledBack(_))), "epoch {epoch}: {reply:?}");
     }
     assert_eq!(observe(&mut fresh).await?.slave, None, "nothing was written");
+
+    // The master claims the lost number anew; a daemon of the slave's that remembers nothing of the store but its own epoch
+    // is deposed by that.
+    claim_now(&mut host(&cluster, Role::Master)?, 2).await?;
+    let reply = renew(&mut host(&cluster, Role::Slave)?, 2).await;
+    ensure!(matches!(reply, ArbiterReply::Deposed(claim) if claim == claimed(2, Role::Master)), "{reply:?}");
     Ok(())
 }
 

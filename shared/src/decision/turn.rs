@@ -12,7 +12,7 @@ use super::record::{Proof, StopCause};
 use super::rule::Rule;
 use super::state::{ClaimStep, State};
 use super::timer::Timer;
-use super::types::{Millis, OperationId, Presence, Verdict};
+use super::types::{Millis, OperationId, Presence, Role, Verdict};
 
 impl Node {
     /// Safety timers, before any input of the turn is looked at.
@@ -229,14 +229,17 @@ impl Node {
     }
 
     /// Two hosts run the service: the lower epoch stops at once, both call a person. Only beats that came after this
-    /// host began count; an older one speaks of the time before.
+    /// host began count; an older one speaks of the time before. The same number twice can only be after the arbiter's
+    /// store was put back to an older state; then it is the slave that stops.
     fn consider_higher_epoch(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
         let newer_beat = self.peer.heard_at.is_some_and(|at| at > self.entered);
         let Some(beat) = self.heard().filter(|_| newer_beat) else { return };
-        if !matches!(beat.duty, Duty::Active | Duty::Starting) || beat.owned == epoch {
+        if !matches!(beat.duty, Duty::Active | Duty::Starting) {
             return;
         }
-        let (theirs, higher) = (beat.owned, beat.owned > epoch && !planted(Bug::HigherEpochIgnored));
+        let theirs = beat.owned;
+        let goes_first = theirs > epoch || (theirs == epoch && self.policy.role == Role::Slave);
+        let higher = goes_first && !planted(Bug::HigherEpochIgnored);
         // A beat that left before the peer stopped may still be under way for a while.
         let may_be_late = now.since(self.entered) < self.policy.suspect_after_ms;
         if !higher && (may_be_late || self.told.contains(&PageKind::TwoActives)) {
@@ -262,8 +265,9 @@ impl Node {
     fn consider_stopped(&mut self, now: Millis, epoch: super::Epoch, out: &mut Vec<Action>) {
         let since_stop = self.peer.heard_at.unwrap_or_default().since(self.entered);
         let Some(beat) = self.heard().filter(|_| self.answering.is_none()) else { return };
-        // The stopped epoch is the highest known: after a stop for a higher epoch it is the peer's own.
-        let is_newer = beat.owned > self.record.owned.min(epoch);
+        // The stopped epoch is the highest known: after a stop for a higher epoch it is the peer's own. And no earlier turn
+        // of the peer's had an epoch of this host's.
+        let is_newer = beat.owned >= self.record.owned.min(epoch);
         if matches!(beat.duty, Duty::Starting | Duty::Active) && is_newer {
             self.note(now, Rule::PeerStarted, "", out);
             self.enter(now, State::Standby);

@@ -147,6 +147,11 @@ impl Arbiter {
                 if looks_first && self.kind == Kind::Storage {
                     return None;
                 }
+                match self.now_holds.claims.iter().find(|claim| claim.epoch == epoch) {
+                    Some(claim) if claim.owner != role(host) => return Some(ArbiterReply::Deposed(*claim)),
+                    Some(_) => {}
+                    None => return Some(gone()),
+                }
                 let sequence = self.next_sequence(host);
                 self.write(now, host, Slot { epoch, sequence, boot, released: false, hold, terms });
                 (self.kind == Kind::Compare).then_some(ArbiterReply::Renewed)
@@ -279,6 +284,10 @@ impl Arbiter {
         let highest = seen.claims.iter().map(|claim| claim.epoch).max().unwrap_or_default();
         let fewer = |(slot, known): (&Option<Slot>, &u64)| slot.map_or(0, |slot| slot.sequence) < *known;
         let less = highest < epoch || seen.slots.iter().zip(&sequences).any(fewer);
-        less.then(|| ArbiterReply::Failed(ArbiterFailure::RolledBack("it holds less than before".into())))
+        less.then(gone)
     }
+}
+
+fn gone() -> ArbiterReply {
+    ArbiterReply::Failed(ArbiterFailure::RolledBack("it holds less than before".into()))
 }

@@ -154,7 +154,10 @@ fn lost(host: Host, epoch: Epoch, latest: Option<Claim>) -> Result<Option<Arbite
     let held = Claim { epoch, owner: host.role, boot: host.boot };
     match latest {
         Some(latest) if latest == held => Ok(None),
-        Some(latest) if latest.epoch > epoch => Ok(Some(ArbiterReply::Deposed(latest))),
+        // The same number: the store was put back, and the other host made the claim anew.
+        Some(latest) if latest.epoch > epoch || (latest.epoch == epoch && latest.owner != host.role) => {
+            Ok(Some(ArbiterReply::Deposed(latest)))
+        }
         Some(latest) => Err(ArbiterFailure::RolledBack(format!(
             "in etcd the latest claim is the {}'s of epoch {} (kernel start {}), and this host holds epoch {epoch}",
             latest.owner, latest.epoch, latest.boot

@@ -93,7 +93,9 @@ impl<'a> Asked<'a> {
         if let Some(later) = self.later_claim(&names, epoch)? {
             return Ok(ArbiterReply::Deposed(later));
         }
-        self.holds(&names, epoch)?;
+        if let Some(others) = self.others_claim(&names, epoch)? {
+            return Ok(ArbiterReply::Deposed(others));
+        }
         if let Some(slot) = newest
             && (slot.epoch > epoch || (slot.epoch == epoch && slot.released))
         {
@@ -184,18 +186,14 @@ impl<'a> Asked<'a> {
         later.map(|highest| self.folder.claim(*highest).map(|record| record.claim)).transpose()
     }
 
-    /// The claim of `epoch` is there and this host's.
-    fn holds(&self, names: &Names, epoch: Epoch) -> Result<(), ArbiterFailure> {
+    /// The claim of `epoch`, if it is the other host's. The store was put back to a time before this host claimed it,
+    /// and the other one made it anew: it may run the service by that.
+    fn others_claim(&self, names: &Names, epoch: Epoch) -> Result<Option<Claim>, ArbiterFailure> {
         if !names.claims.contains(&epoch) {
             return Err(claim_gone(epoch));
         }
-        let owner = self.folder.claim(epoch)?.claim.owner;
-        if owner != self.place.role {
-            return Err(ArbiterFailure::RolledBack(format!(
-                "claim.{epoch}, which this host held, is now the {owner}'s; {RESTORED}"
-            )));
-        }
-        Ok(())
+        let claim = self.folder.claim(epoch)?.claim;
+        Ok((claim.owner != self.place.role).then_some(claim))
     }
 
     /// Somebody has the highest claim: is it this host, in this kernel start?

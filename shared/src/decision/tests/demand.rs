@@ -279,3 +279,16 @@ fn of_two_active_hosts_the_lower_epoch_stops_and_both_call_a_person() {
     higher.pass_heard(5_000);
     assert_eq!((higher.state(), higher.pages()), (StateName::Active, alloc::vec![PageKind::TwoActives]));
 }
+
+#[test]
+fn of_two_active_hosts_with_the_same_epoch_the_slave_stops() {
+    let mut slave = active(slave());
+    slave.clear().hears(Duty::Active, 2, 2);
+    assert_eq!((slave.state(), slave.pages()), (StateName::Stopping, alloc::vec![PageKind::TwoActives]));
+    slave.stops().written(true).pass_heard(2_000).hears(Duty::Active, 2, 2).pass(1);
+    assert_eq!(slave.state(), StateName::Standby, "it does not wait for a start that was");
+
+    let mut master = active(policy(Role::Master));
+    master.clear().hears(Duty::Active, 2, 2).pass_heard(5_000);
+    assert_eq!((master.state(), master.pages()), (StateName::Active, alloc::vec![PageKind::TwoActives]));
+}

@@ -159,6 +159,20 @@ fn a_store_is_initialised_once_and_never_over_claims() {
 }
 
 #[test]
+fn a_holder_whose_epoch_the_other_host_claimed_anew_is_deposed() {
+    let store = Store::new();
+    let mut slave = store.daemon(Role::Slave, 1);
+    assert_eq!(slave.claim(1), ArbiterReply::Claimed);
+    assert_eq!(slave.renew(1), ArbiterReply::Renewed);
+    // The store is put back to the time before; the other host had never heard of that claim.
+    std::fs::remove_file(store.path().join("claim.1")).unwrap();
+    let mut master = store.daemon(Role::Master, 2);
+    assert_eq!(master.claim(1), ArbiterReply::Claimed);
+    let reply = slave.renew(1);
+    assert!(matches!(reply, ArbiterReply::Deposed(claim) if claim.owner == Role::Master), "{reply:?}");
+}
+
+#[test]
 fn claims_that_are_gone_and_another_store_in_the_same_place_are_a_roll_back() {
     let store = Store::new();
     let mut daemon = store.daemon(Role::Slave, 1);
