@@ -276,7 +276,7 @@ fn write_down(
     for _ in 0..WRITES_MAX {
         epoch = epoch.max(record.highest);
         let phase = Phase::Stopped { epoch, means: StopMeans::PostConditions, forced: forced.cloned() };
-        let stopped = Record { highest: epoch, phase, ..record.clone() };
+        let stopped = Record { highest: epoch, phase, gave_leave: Some(epoch), ..record.clone() };
         match store.write(&stopped) {
             Ok(()) => return Ok(epoch),
             Err(StoreError::ForeignWrite { .. }) => record = remembered(store.reload()?, record.boot),

@@ -22,7 +22,12 @@ pub enum Action {
         record: Record,
     },
     /// Send `SHUTDOWN_YOUR_SERVICE` once; report the answer, progress, or that it could not be handed over.
-    SendDemand(Demand),
+    SendDemand {
+        /// The demand.
+        demand: Demand,
+        /// Comes back with its answer. Each sending has an answer of its own.
+        sent: Millis,
+    },
     /// Tell the peer that the demand is withdrawn.
     Withdraw(RequestId),
     /// Try the second way once.
@@ -31,6 +36,8 @@ pub enum Action {
         request: RequestId,
         /// Every epoch up to this one is to be stopped.
         epoch: Epoch,
+        /// Comes back with the statement.
+        sent: Millis,
     },
     /// Answer the peer's demand.
     Answer {

@@ -34,7 +34,8 @@ impl Node {
             _ => return,
         };
         let Attempt { request, evidence, epoch, .. } = attempt;
-        out.push(Action::SendDemand(Demand { request, from: role, epoch, evidence, ready, lifetime_ms, prepare }));
+        let demand = Demand { request, from: role, epoch, evidence, ready, lifetime_ms, prepare };
+        out.push(Action::SendDemand { demand, sent: now });
     }
 
     /// While a demand is under way: is its reason gone, may it be sent now?
@@ -105,7 +106,7 @@ impl Node {
                 }
                 if rcmd_due && let State::Requesting { progress, .. } = &mut self.state {
                     progress.rcmd_tried = true;
-                    out.push(Action::Rcmd { request, epoch });
+                    out.push(Action::Rcmd { request, epoch, sent: now });
                 }
             }
             State::TakeoverBlocked { sent, .. } if now.since(*sent) >= Policy::DEMAND_RETRY_MS => {
@@ -115,18 +116,10 @@ impl Node {
         }
     }
 
-    /// An acknowledgement is a proof for as long as the host that gave it keeps to it whatever a person says there.
-    /// One that is older waited in a socket while this daemon was stopped.
-    fn is_fresh(&self, now: Millis) -> bool {
-        let since = match &self.state {
-            State::Requesting { progress, .. } => progress.sent,
-            State::TakeoverBlocked { sent, .. } => Some(*sent),
-            State::Proving { asked: Some(asked), .. } => return now.since(*asked) < Policy::WITNESS_LIMIT_MS,
-            // With an arbiter the claim decides, however old the answer is.
-            State::Proving { asked: None, .. } => return true,
-            _ => None,
-        };
-        since.is_some_and(|since| now.since(since) < self.policy.leave_ms())
+    /// What the peer says is a proof for as long as it keeps to it whatever a person says there. One that is older waited
+    /// on its way, or in a socket while this daemon was stopped.
+    fn is_fresh(&self, now: Millis, sent: Millis) -> bool {
+        now.since(sent) < self.policy.leave_ms() || planted(Bug::AnswersStayFresh)
     }
 
     /// The service is well again where it runs, so there is nothing to move.
@@ -201,7 +194,14 @@ impl Node {
         );
     }
 
-    pub(super) fn answered(&mut self, now: Millis, request: RequestId, answer: Answer, out: &mut Vec<Action>) {
+    pub(super) fn answered(
+        &mut self,
+        now: Millis,
+        request: RequestId,
+        sent: Millis,
+        answer: Answer,
+        out: &mut Vec<Action>,
+    ) {
         let attempt = match &self.state {
             State::Requesting { attempt, .. }
             | State::Proving { attempt, .. }
@@ -213,7 +213,9 @@ impl Node {
             // The answer to a demand that is not under way any more proves nothing now.
             _ => return,
         };
-        if matches!(answer, Answer::Acked { .. }) && !self.is_fresh(now) {
+        // With an arbiter the claim decides, however old the answer is.
+        let claims = matches!(self.state, State::Proving { asked: None, .. });
+        if matches!(answer, Answer::Acked { .. }) && !claims && !self.is_fresh(now, sent) {
             return self.note(now, Rule::AnswerTooOld, &format!("demand {request}"), out);
         }
         match answer {
@@ -269,6 +271,7 @@ impl Node {
         &mut self,
         now: Millis,
         request: RequestId,
+        sent: Millis,
         result: Result<(Epoch, StopMeans, Option<Forced>), String>,
         out: &mut Vec<Action>,
     ) {
@@ -282,7 +285,7 @@ impl Node {
             }
             _ => return,
         };
-        if result.is_ok() && now.since(self.entered) >= self.policy.leave_ms() {
+        if result.is_ok() && !self.is_fresh(now, sent) {
             return self.note(now, Rule::AnswerTooOld, &format!("the second way, demand {request}"), out);
         }
         match result {

@@ -18,6 +18,10 @@ impl Node {
     pub(super) fn boot(&mut self, boot: BootId, held: Option<HeldLease>, now: Millis, out: &mut Vec<Action>) {
         let same_start = self.record.boot == boot || planted(Bug::BootsActive);
         self.record.boot = boot;
+        // When that was, nobody remembers; not later than now.
+        if self.record.gave_leave.is_some() && !planted(Bug::LeaveForgotten) {
+            self.let_go_at = Some(now);
+        }
         self.resume_maintenance(now, same_start);
         if !same_start {
             self.rebooted = may_have_run(&self.record.phase);

@@ -59,6 +59,8 @@ pub enum Event {
     Answered {
         /// The demand.
         request: RequestId,
+        /// When the sending that is answered was ordered, on the own clock: the answer is not older.
+        sent: Millis,
         /// The answer.
         answer: Answer,
     },
@@ -80,6 +82,8 @@ pub enum Event {
     RcmdDone {
         /// The demand it served.
         request: RequestId,
+        /// When it was ordered, on the own clock.
+        sent: Millis,
         /// A signed statement's content, or why there is none.
         result: Result<(Epoch, StopMeans, Option<Forced>), String>,
     },

@@ -29,6 +29,9 @@ impl Node {
         self.freshness_restarted = false;
         self.told.remove(&PageKind::NobodyActive);
         self.compare_digests(now, beat.digest, out);
+        // It has used its leave.
+        let starts = matches!(beat.duty, Duty::Starting | Duty::Active);
+        self.record.gave_leave.take_if(|epoch| starts && beat.owned > *epoch);
         self.learn_numbers(&beat, out);
         self.learn_duty(now, &beat);
         self.hear_fence(now, &beat, out);

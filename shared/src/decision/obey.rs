@@ -132,6 +132,7 @@ impl Node {
                 };
                 // What is learned while the write is under way is not in it, and must not be promised.
                 answering.epoch = answering.epoch.max(self.record.highest);
+                self.record.gave_leave = Some(answering.epoch);
                 answering.operation = self.persist(phase, out);
                 answering.verified = Some(means);
                 answering.began = now;
@@ -238,6 +239,7 @@ impl Node {
     ) {
         self.lease_ends(out);
         let epoch = epoch.max(self.record.highest);
+        self.record.gave_leave = Some(epoch);
         let write = self.persist(Phase::Stopped { epoch, means, forced: forced.clone() }, out);
         if planted(Bug::AcksBeforeDurable)
             && let Some(request) = answer_to
@@ -335,6 +337,7 @@ impl Node {
     pub(super) fn foreign_stop(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
         self.learn_epoch(epoch);
         self.let_go_at = Some(now);
+        self.record.gave_leave = Some(self.record.highest);
         self.answering = None;
         self.note(now, Rule::StoppedMeanwhile, &format!("epoch {epoch}"), out);
         match self.state {

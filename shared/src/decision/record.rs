@@ -35,6 +35,10 @@ pub struct Record {
     /// The peer was fenced, and is not let back yet.
     #[serde(default)]
     pub fenced: Option<Fenced>,
+    /// Every epoch up to this one was acknowledged, or is about to be, and the peer was not seen to start since: it may do
+    /// so on that at any moment.
+    #[serde(default)]
+    pub gave_leave: Option<Epoch>,
 }
 
 impl Record {
@@ -51,6 +55,7 @@ impl Record {
             maintenance: None,
             arbiter: Epoch(0),
             fenced: None,
+            gave_leave: None,
         }
     }
 }

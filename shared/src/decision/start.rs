@@ -18,6 +18,7 @@ impl Node {
     pub(super) fn claim(&mut self, now: Millis, attempt: Attempt, proof: Proof, rule: Rule, out: &mut Vec<Action>) {
         self.note(now, rule, &describe(&proof), out);
         self.rebooted = false;
+        self.record.gave_leave = None;
         self.told.remove(&PageKind::Blocked);
         let highest = self.record.highest.max(attempt.epoch);
         if self.policy.lease.is_some() {

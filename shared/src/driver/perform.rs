@@ -24,9 +24,9 @@ impl Driver {
                     self.send_later(Event::Persisted { operation, durable: false });
                 }
             }
-            Action::SendDemand(demand) => self.send_demand(demand),
+            Action::SendDemand { demand, sent } => self.send_demand(demand, sent),
             Action::Withdraw(request) => self.tell_peer(Message::ShutdownWithdraw { request }),
-            Action::Rcmd { request, epoch } => self.second_way(request, epoch),
+            Action::Rcmd { request, epoch, sent } => self.second_way(request, epoch, sent),
             Action::Answer { request, answer } => self.answer_demand(request, answer),
             Action::Look { operation } => self.service.look(operation),
             Action::Start { operation, epoch, resume, evidence } => {
@@ -112,7 +112,7 @@ impl Driver {
         }
     }
 
-    fn send_demand(&self, demand: Demand) {
+    fn send_demand(&self, demand: Demand, sent: Millis) {
         failpoint("demand-before");
         let (peer, inputs) = (self.peer.clone(), self.inputs.clone());
         tokio::spawn(async move {
@@ -132,7 +132,7 @@ impl Driver {
             });
             let asked = peer.request(Message::ShutdownYourService(demand), limit, Some(progress)).await;
             let event = match asked {
-                Ok(Message::ShutdownAnswer { request, answer }) => Event::Answered { request, answer },
+                Ok(Message::ShutdownAnswer { request, answer }) => Event::Answered { request, sent, answer },
                 Ok(Message::Error { text }) => Event::Unreachable { request, reason: text },
                 Ok(_) => Event::Unreachable { request, reason: "the peer answered something else".into() },
                 Err(error) => Event::Unreachable { request, reason: error.to_string() },
@@ -168,7 +168,7 @@ impl Driver {
         });
     }
 
-    fn second_way(&self, request: RequestId, epoch: crate::decision::Epoch) {
+    fn second_way(&self, request: RequestId, epoch: crate::decision::Epoch, sent: Millis) {
         let Some(rcmd) = self.loaded.config.rcmd.clone() else { return };
         let inputs = self.inputs.clone();
         let (config, role) = (self.loaded.clone(), self.settings.role);
@@ -189,7 +189,7 @@ impl Driver {
                 Err(error) => Err(error),
             };
             failpoint("rcmd-after");
-            let _ = inputs.send(Input::Core(Event::RcmdDone { request, result })).await;
+            let _ = inputs.send(Input::Core(Event::RcmdDone { request, sent, result })).await;
         });
     }
 

@@ -8,7 +8,7 @@ use failover_shared::decision::{
 
 use super::balancer::Wish;
 use super::disk::Written;
-use super::host::role;
+use super::host::{Sending, role};
 use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
@@ -26,12 +26,15 @@ impl World {
         }
         match action {
             Action::Persist { operation, record } => self.persist(index, operation, record),
-            Action::SendDemand(demand) => {
+            Action::SendDemand { demand, sent } => {
                 self.judge.s9_demand_is_durable(&self.hosts[index], &demand);
                 let request = demand.request;
-                if !self.send(index, Event::DemandReceived(demand)) {
-                    let event = Event::Unreachable { request, reason: "no connection".into() };
-                    self.after(2, 1_000, Item::result(index, incarnation, event));
+                match self.send(index, Event::DemandReceived(demand)) {
+                    Some(arrives) => self.hosts[index].note_sending(Sending { request, sent, arrives }),
+                    None => {
+                        let event = Event::Unreachable { request, reason: "no connection".into() };
+                        self.after(2, 1_000, Item::result(index, incarnation, event));
+                    }
                 }
             }
             Action::Answer { request, answer } => self.answer(index, request, answer),
@@ -45,8 +48,8 @@ impl World {
                 self.judge.saw(Sight::RollBackAsked);
                 self.send(index, Event::StartPlease(epoch));
             }
-            Action::Rcmd { request, epoch } => {
-                self.after(50, 1_500, Item::SecondWay { from: index, incarnation, request, epoch });
+            Action::Rcmd { request, epoch, sent } => {
+                self.after(50, 1_500, Item::SecondWay { from: index, incarnation, request, epoch, sent });
             }
             Action::Look { operation } => self.after(1, 20, Item::LookEnds(index, incarnation, operation)),
             Action::Start { operation, epoch, resume, .. } => {
@@ -76,19 +79,19 @@ impl World {
         }
     }
 
-    /// A message to the peer. False: its connection broke, or nobody listens there.
-    fn send(&mut self, from: usize, event: Event) -> bool {
+    /// A message to the peer, and when it arrives. `None`: its connection broke, or nobody listens there.
+    fn send(&mut self, from: usize, event: Event) -> Option<u64> {
         let peer = &self.hosts[1 - from];
         if !peer.powered || peer.daemon.is_none() {
-            return false;
+            return None;
         }
-        let Some(at) = self.network.message(from, self.now, &mut self.random) else { return false };
+        let at = self.network.message(from, self.now, &mut self.random)?;
         if let Some(later) = self.network.replay(&mut self.random) {
             self.judge.saw(Sight::Replayed);
             self.plan(at + later, Item::arrives(1 - from, event.clone()));
         }
         self.plan(at, Item::arrives(1 - from, event));
-        true
+        Some(at)
     }
 
     fn answer(&mut self, index: usize, request: RequestId, answer: Answer) {
@@ -96,7 +99,8 @@ impl World {
         if matches!(answer, Answer::Refused(_)) {
             self.judge.saw(Sight::RefusedDemand);
         }
-        if !self.send(index, Event::Answered { request, answer }) {
+        let sent = self.hosts[1 - index].sending_answered(request, self.now);
+        if self.send(index, Event::Answered { request, sent, answer }).is_none() {
             self.judge.saw(Sight::AckLost);
             let event = Event::Unreachable { request, reason: "the connection broke".into() };
             self.after(5, 2_000, Item::arrives(1 - index, event));
@@ -222,13 +226,20 @@ impl World {
     }
 
     /// The second way's end: `stop-here` has run on the other host, or could not.
-    pub fn second_way_arrives(&mut self, from: usize, incarnation: Incarnation, request: RequestId, epoch: Epoch) {
+    pub fn second_way_arrives(
+        &mut self,
+        from: usize,
+        incarnation: Incarnation,
+        request: RequestId,
+        epoch: Epoch,
+        sent: Millis,
+    ) {
         let result = self.stop_here(1 - from, epoch);
         if result.is_ok() {
             self.judge.states(request);
         }
         let at = self.now + self.random.between(5, 100);
-        self.plan(at, Item::result(from, incarnation, Event::RcmdDone { request, result }));
+        self.plan(at, Item::result(from, incarnation, Event::RcmdDone { request, sent, result }));
     }
 
     /// `stop-here` on a host, come by the second way: it keeps the daemon out, stops, verifies and writes.
@@ -262,7 +273,7 @@ impl World {
         let means = StopMeans::PostConditions;
         let phase = Phase::Stopped { epoch, means, forced: None };
         // What the daemon was about to write is void, and it reads the new state before it does anything else.
-        if !host.disk.overwrite(Record { boot: host.boot, highest: epoch, phase, ..record }) {
+        if !host.disk.overwrite(Record { boot: host.boot, highest: epoch, phase, gave_leave: Some(epoch), ..record }) {
             return Err("stopped, but not durable".into());
         }
         host.foreign_stop = Some(epoch);

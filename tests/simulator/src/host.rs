@@ -1,6 +1,8 @@
 //! One simulated host: its power, its clocks, its disk, its service, and the daemon that drives the core.
 
-use failover_shared::decision::{BootId, Epoch, Event, Incarnation, Millis, Node, OperationId, Role, Verdict};
+use failover_shared::decision::{
+    BootId, Epoch, Event, Incarnation, Millis, Node, OperationId, RequestId, Role, Verdict,
+};
 
 use super::balancer::Wish;
 use super::clock::Clock;
@@ -8,6 +10,20 @@ use super::disk::Disk;
 use super::guard::Guard;
 use super::random::Random;
 use super::service::{Mood, Service};
+
+/// Older ones of the same demand have answers of their own, which nobody waits for.
+const SENDINGS_MOST: usize = 8;
+
+/// A demand that was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// The demand.
+    pub request: RequestId,
+    /// When that was ordered, on the own clock.
+    pub sent: Millis,
+    /// When it arrives.
+    pub arrives: u64,
+}
 
 /// A host. What survives what: a daemon's crash leaves processes and what was written; a power cut leaves the disk.
 #[derive(Clone, Debug)]
@@ -58,6 +74,8 @@ pub struct Host {
     pub asked: Option<OperationId>,
     /// An attempt at the arbiter is under way, perhaps one that was given up.
     pub hanging: bool,
+    /// Of the demand that it sent last: the newest ones.
+    pub sendings: Vec<Sending>,
     /// The balancer was read back as wanted.
     pub wish_done: bool,
 }
@@ -111,6 +129,7 @@ impl Host {
             guard: Guard::default(),
             asked: None,
             hanging: false,
+            sendings: Vec::new(),
             wish_done: true,
         }
     }
@@ -119,6 +138,22 @@ impl Host {
     #[must_use]
     pub fn index(&self) -> usize {
         usize::from(self.role == Role::Slave)
+    }
+
+    /// A demand leaves.
+    pub fn note_sending(&mut self, sending: Sending) {
+        self.sendings.retain(|known| known.request == sending.request);
+        if self.sendings.len() == SENDINGS_MOST {
+            self.sendings.remove(0);
+        }
+        self.sendings.push(sending);
+    }
+
+    /// When the sending was ordered that an answer of now belongs to: the newest that the other host can know.
+    #[must_use]
+    pub fn sending_answered(&self, request: RequestId, now: u64) -> Millis {
+        let newest = self.sendings.iter().rev().find(|sending| sending.request == request && sending.arrives <= now);
+        newest.map_or(Millis(0), |sending| sending.sent)
     }
 
     /// Clients are served here.

@@ -1,6 +1,8 @@
 //! What can be due in a simulated world.
 
-use failover_shared::decision::{ArbiterReply, Beat, BootId, Epoch, Event, Incarnation, OperationId, RequestId};
+use failover_shared::decision::{
+    ArbiterReply, Beat, BootId, Epoch, Event, Incarnation, Millis, OperationId, RequestId,
+};
 
 use super::fault::Fault;
 use super::lease::Question;
@@ -45,7 +47,7 @@ pub enum Item {
     /// A fence device acts for this host.
     FenceActs(usize, Incarnation, OperationId),
     /// The second way reaches the other host.
-    SecondWay { from: usize, incarnation: Incarnation, request: RequestId, epoch: Epoch },
+    SecondWay { from: usize, incarnation: Incarnation, request: RequestId, epoch: Epoch, sent: Millis },
     /// A host gets power.
     PowerOn(usize),
     /// A host's daemon is started.

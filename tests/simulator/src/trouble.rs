@@ -1,6 +1,6 @@
 //! Faults strike, last, and are mended.
 
-use failover_shared::decision::{Epoch, Event};
+use failover_shared::decision::{Epoch, Event, Node, StateName};
 
 use super::fault::Fault;
 use super::fence::Device;
@@ -8,7 +8,7 @@ use super::host::role;
 use super::item::Item;
 use super::network::Way;
 use super::seen::Sight;
-use super::service::Mood;
+use super::service::{Mood, Service};
 use super::world::World;
 
 impl World {
@@ -251,6 +251,10 @@ impl World {
             if host.service.foreign {
                 host.service.kill();
             }
+            // What nobody looks for any more, on a person's false word, goes when that machine is restarted.
+            if self.options.wrong_word_percent > 0 && host.service.is_idle() && host.node().is_none_or(stands_by) {
+                host.service = Service::default();
+            }
             self.goes_on(index);
             self.set_ready(index, true);
             self.configure(index, 1);
@@ -396,4 +400,8 @@ impl World {
             self.give(host, Event::References { answering, of: 2, link_up: true });
         }
     }
+}
+
+fn stands_by(node: &Node) -> bool {
+    matches!(node.state().name(), StateName::Passive | StateName::Standby | StateName::Suspect)
 }

@@ -143,8 +143,8 @@ impl World {
             Item::GuardianMissed(host, boot) if self.is_up(host, boot) => self.guardian_missed(host),
             Item::GuardLooks(..) | Item::DogBites(..) | Item::GuardianMissed(..) => {}
             Item::FenceActs(host, incarnation, operation) => self.fence_acts(host, incarnation, operation),
-            Item::SecondWay { from, incarnation, request, epoch } => {
-                self.second_way_arrives(from, incarnation, request, epoch);
+            Item::SecondWay { from, incarnation, request, epoch, sent } => {
+                self.second_way_arrives(from, incarnation, request, epoch, sent);
             }
             Item::PowerOn(host) => self.power_on(host),
             Item::DaemonStarts(host) => self.daemon_starts(host),

@@ -222,7 +222,7 @@ fn a_resumed_demand_keeps_its_name_and_is_sent_again() {
     let mut story = Story::boots(policy(Role::Slave), Some(record));
     story.tell(Event::Readiness(vec![])).pass(1);
     let sent = story.out.iter().filter_map(|action| match action {
-        Action::SendDemand(demand) => Some(demand.request),
+        Action::SendDemand { demand, .. } => Some(demand.request),
         _ => None,
     });
     assert_eq!(sent.collect::<vec::Vec<_>>(), [attempt(0).request]);
@@ -238,7 +238,7 @@ fn a_resumed_demand_is_not_sent_before_the_own_readiness_is_known() {
     assert_eq!((story.state(), story.demands(), tried(&story)), (StateName::Requesting, 0, false));
     story.tell(Event::Readiness(vec![])).pass(10);
     assert_eq!((story.demands(), tried(&story)), (1, true));
-    let ready = story.out.iter().any(|action| matches!(action, Action::SendDemand(demand) if demand.ready));
+    let ready = story.out.iter().any(|action| matches!(action, Action::SendDemand { demand, .. } if demand.ready));
     assert!(ready, "the peer refuses a host that is not ready");
 
     let mut never = Story::boots(all, Some(record));

@@ -142,7 +142,7 @@ impl Leased {
             Action::Persist { operation, .. } => {
                 self.story.tell(Event::Persisted { operation, durable: true });
             }
-            Action::SendDemand(demand) => {
+            Action::SendDemand { demand, .. } => {
                 self.story.tell(Event::Unreachable { request: demand.request, reason: "no route".into() });
             }
             _ => {}

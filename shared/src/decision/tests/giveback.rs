@@ -13,7 +13,7 @@ use super::story::{Story, commanded, move_here, policy};
 
 fn demands(story: &Story) -> Vec<bool> {
     let sent = story.out.iter().filter_map(|action| match action {
-        Action::SendDemand(demand) => Some(demand.prepare),
+        Action::SendDemand { demand, .. } => Some(demand.prepare),
         _ => None,
     });
     sent.collect()

@@ -77,7 +77,7 @@ impl Leased {
                 Action::Look { operation } => {
                     self.story.tell(Event::Looked { operation, presence: Presence::NothingRuns });
                 }
-                Action::SendDemand(demand) => {
+                Action::SendDemand { demand, .. } => {
                     self.story.tell(Event::Unreachable { request: demand.request, reason: "no route".into() });
                 }
                 _ => {}

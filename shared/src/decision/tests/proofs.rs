@@ -1,11 +1,13 @@
 //! What may follow a demand: a start needs a proof of stop, and what is no proof never starts anything.
 
 use crate::decision::{
-    Action, Answer, Command, Duty, Epoch, Event, Incarnation, Millis, PageKind, Policy, Proof, Refusal, RequestId,
-    Role, Rule, Sight, StartOutcome, State, StateName, StopMeans,
+    Action, Answer, BootId, Command, Duty, Epoch, Event, Incarnation, Millis, PageKind, Policy, Proof, Record, Refusal,
+    RequestId, Role, Rule, Sight, StartOutcome, State, StateName, StopMeans,
 };
 
-use super::place::{active, blocked, claimed, passive, proving, requesting, requesting_a_silent_peer, starting};
+use super::place::{
+    active, blocked, claimed, passive, proving, requesting, requesting_a_silent_peer, standby, starting,
+};
 use super::story::{Story, commanded, policy};
 
 fn slave() -> Policy {
@@ -71,8 +73,9 @@ fn an_answer_to_another_demand_proves_nothing() {
     let foreign = RequestId { incarnation: Incarnation(1), ..own };
     for request in [old, foreign] {
         let answer = Answer::Acked { epoch: Epoch(1), means: StopMeans::PostConditions, forced: None };
-        story.tell(Event::Answered { request, answer });
-        story.tell(Event::RcmdDone { request, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
+        let sent = story.sent;
+        story.tell(Event::Answered { request, sent, answer });
+        story.tell(Event::RcmdDone { request, sent, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
         assert_eq!(story.state(), StateName::Requesting);
     }
 }
@@ -167,8 +170,8 @@ fn a_person_hears_of_an_unreachable_silent_host_before_the_time_out_and_once() {
     let mut story = requesting_a_silent_peer(Policy { rcmd: true, ..slave() });
     unreachable(&mut story);
     assert_eq!(story.pages(), []);
-    let request = story.request();
-    story.tell(Event::RcmdDone { request, result: Err("ssh: exit 255".into()) });
+    let (request, sent) = (story.request(), story.sent);
+    story.tell(Event::RcmdDone { request, sent, result: Err("ssh: exit 255".into()) });
     assert_eq!((story.state(), story.pages()), (StateName::Requesting, alloc::vec![PageKind::Unreachable]));
 }
 
@@ -196,13 +199,13 @@ fn a_late_acknowledgement_resolves_a_block() {
 #[test]
 fn an_acknowledgement_that_waited_in_a_stopped_daemon_is_asked_for_again() {
     for mut story in [requesting(slave()), blocked(slave()), proving(slave())] {
-        let request = story.request();
+        let (request, sent) = (story.request(), story.sent);
         story.now += 3_600_000;
         let answer = Answer::Acked { epoch: Epoch(1), means: StopMeans::PostConditions, forced: None };
-        story.clear().tell(Event::TurnBegan).tell(Event::Answered { request, answer });
+        story.clear().tell(Event::TurnBegan).tell(Event::Answered { request, sent, answer });
         assert!(proof(&story).is_none());
         assert!(story.notes().contains(&Rule::AnswerTooOld));
-        story.tell(Event::RcmdDone { request, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
+        story.tell(Event::RcmdDone { request, sent, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
         assert!(proof(&story).is_none());
     }
 }
@@ -270,6 +273,42 @@ fn no_persons_word_starts_a_host_that_has_just_let_the_other_one_start() {
 }
 
 #[test]
+fn over_a_restart_a_host_remembers_that_it_let_the_other_one_start() {
+    let start_alone =
+        || Command::StartAlone { by: "ann".into(), reason: "the slave burnt".into(), despite_old_copy: false };
+    let mut story = standby(policy(Role::Master));
+    story.demanded(commanded(), 1).looked(crate::decision::Presence::NothingRuns);
+    let written = story.node.record().clone();
+    assert_eq!(written.gave_leave, Some(Epoch(1)), "in the very write that the answer waits for");
+    // With its daemon or with its kernel: how long ago that was, nobody knows.
+    for boot in [written.boot, BootId(99)] {
+        let mut again = Story::boots(policy(Role::Master), Some(Record { boot, ..written.clone() }));
+        again.tell(Event::Readiness(alloc::vec![])).looked(crate::decision::Presence::NothingRuns);
+        let refused = again.command(start_alone()).expect_err("the answer may be under way still");
+        assert!(refused.contains("was told that it may start"), "{refused}");
+        again.pass(63_000).command(start_alone()).expect("nobody can start on that answer any more");
+        assert_eq!(again.node.record().gave_leave, None, "it starts itself");
+    }
+    // The other host was seen to have used it.
+    story.written(true).hears(Duty::Starting, 2, 2);
+    assert_eq!(story.node.record().gave_leave, None);
+}
+
+#[test]
+fn an_answer_is_as_old_as_the_sending_that_it_answers_and_not_as_the_newest() {
+    let mut story = requesting_a_silent_peer(slave());
+    let (request, first) = (story.request(), story.sent);
+    let answer = Answer::Acked { epoch: Epoch(1), means: StopMeans::PostConditions, forced: None };
+    story.pass(64_000);
+    assert_eq!(story.state(), StateName::TakeoverBlocked);
+    assert!(story.sent > first, "it was sent again");
+    story.clear().tell(Event::Answered { request, sent: first, answer: answer.clone() });
+    assert!(proof(&story).is_none() && story.notes().contains(&Rule::AnswerTooOld));
+    story.answered(answer);
+    assert_eq!(story.state(), StateName::Claimed, "the newest one counts");
+}
+
+#[test]
 fn silence_is_taken_for_a_stop_only_where_that_is_configured_and_no_witness_objects() {
     let mut story = proving(slave());
     story.sees(Sight::NotServing, Sight::Unknown);
@@ -326,10 +365,11 @@ fn the_second_way_is_tried_once_and_only_its_statement_is_a_proof() {
     story.pass(30_000);
     let tries = story.out.iter().filter(|action| matches!(action, Action::Rcmd { .. })).count();
     assert_eq!(tries, 1);
-    story.tell(Event::RcmdDone { request, result: Err("ssh: exit 255".into()) });
-    story.tell(Event::RcmdDone { request, result: Ok((Epoch(0), StopMeans::PostConditions, None)) });
+    let sent = story.sent;
+    story.tell(Event::RcmdDone { request, sent, result: Err("ssh: exit 255".into()) });
+    story.tell(Event::RcmdDone { request, sent, result: Ok((Epoch(0), StopMeans::PostConditions, None)) });
     assert_eq!(story.state(), StateName::Requesting);
-    story.tell(Event::RcmdDone { request, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
+    story.tell(Event::RcmdDone { request, sent, result: Ok((Epoch(1), StopMeans::PostConditions, None)) });
     assert!(matches!(proof(&story), Some(Proof::Ack { by_rcmd: true, .. })));
 }
 

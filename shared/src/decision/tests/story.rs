@@ -46,6 +46,8 @@ pub(super) struct Story {
     earlier: Vec<Action>,
     pub(super) rules: Vec<Rule>,
     pub(super) steps: Vec<(StateName, StateName)>,
+    /// When the newest demand was sent, or the second way tried.
+    pub(super) sent: Millis,
 }
 
 impl Story {
@@ -62,7 +64,8 @@ impl Story {
     pub(super) fn boots_with(policy: Policy, record: Option<Record>, held: Option<HeldLease>, now: u64) -> Story {
         let mut out = Vec::new();
         let node = Node::new(policy, BOOT, Incarnation(5), record, held, Millis(now), &mut out);
-        let mut story = Story { node, now, out, earlier: Vec::new(), rules: Vec::new(), steps: Vec::new() };
+        let mut story =
+            Story { node, now, out, earlier: Vec::new(), rules: Vec::new(), steps: Vec::new(), sent: Millis(0) };
         story.rules = story.notes();
         story
     }
@@ -78,6 +81,11 @@ impl Story {
             self.steps.push((before, after));
         }
         self.rules.extend(rules);
+        for action in &self.out[already..] {
+            if let Action::SendDemand { sent, .. } | Action::Rcmd { sent, .. } = action {
+                self.sent = *sent;
+            }
+        }
         self
     }
 
@@ -226,8 +234,8 @@ impl Story {
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> &mut Story {
-        let request = self.request();
-        self.tell(Event::Answered { request, answer })
+        let (request, sent) = (self.request(), self.sent);
+        self.tell(Event::Answered { request, sent, answer })
     }
 
     pub(super) fn acked(&mut self, epoch: u64) -> &mut Story {
@@ -267,7 +275,7 @@ impl Story {
     }
 
     pub(super) fn demands(&self) -> usize {
-        self.out.iter().filter(|action| matches!(action, Action::SendDemand(_))).count()
+        self.out.iter().filter(|action| matches!(action, Action::SendDemand { .. })).count()
     }
 
     /// The latest action of a kind.

@@ -1,6 +1,6 @@
 //! A turn of a daemon, and its actions done as the acting half does them.
 
-use failover_shared::decision::{Action, Event, Millis, Node, Presence, Sight};
+use failover_shared::decision::{Action, Event, Millis, Node, Presence, Sight, State};
 
 use super::bounds::Bounds;
 use super::host::{List, Mood, Question, Stage};
@@ -74,14 +74,15 @@ impl Pair {
                     self.host(index).disk = Some(record);
                     due.push(Event::Persisted { operation, durable: true });
                 }
-                Action::SendDemand(demand) => {
+                Action::SendDemand { demand, .. } => {
                     let request = demand.request;
                     if !self.sends(index, Event::DemandReceived(demand)) {
                         due.push(Event::Unreachable { request, reason: String::new() });
                     }
                 }
                 Action::Answer { request, answer } => {
-                    self.sends(index, Event::Answered { request, answer });
+                    let sent = self.hosts[1 - index].node.as_ref().and_then(newest_sending).unwrap_or_default();
+                    self.sends(index, Event::Answered { request, sent, answer });
                 }
                 Action::Withdraw(request) => {
                     self.sends(index, Event::DemandWithdrawn(request));
@@ -164,5 +165,15 @@ impl Pair {
         let Some(since) = host.frozen.take() else { return };
         let late = host.clock.since(since);
         self.turns(index, if late > Millis(0) { vec![Event::LoopLate(late)] } else { Vec::new() });
+    }
+}
+
+/// When the demand under way was sent last.
+fn newest_sending(node: &Node) -> Option<Millis> {
+    match node.state() {
+        State::Requesting { progress, .. } => progress.sent,
+        State::TakeoverBlocked { sent, .. } => Some(*sent),
+        State::Proving { attempt, .. } => Some(attempt.began),
+        _ => None,
     }
 }
