@@ -2,7 +2,7 @@
 //! asks no core for it.
 
 use failover_shared::decision::{
-    ArbiterReply, ArbiterRequest, Command, Epoch, Event, Evidence, LeaseProof, Millis, Policy, Proof, Role, Slot,
+    ArbiterReply, ArbiterRequest, Command, Epoch, Event, Evidence, LeaseProof, Millis, Node, Policy, Proof, Role, Slot,
     State, StateName, Symptom, Terms,
 };
 
@@ -45,7 +45,12 @@ impl Judge {
             Event::Command { command: Command::MoveHere { .. } | Command::StartAlone { .. }, .. } => {
                 heard.commanded = true;
             }
-            Event::Arbiter { reply: ArbiterReply::Claimed, .. } => heard.looked_since_claim = false,
+            Event::Arbiter { reply: ArbiterReply::Claimed, .. } => {
+                heard.looked_since_claim = false;
+                if let Some(State::Claimed { epoch, .. }) = host.node().map(Node::state) {
+                    heard.claim = heard.claim.max(Some(*epoch));
+                }
+            }
             Event::Arbiter { reply: ArbiterReply::Seen(view), .. } => {
                 heard.looked_since_claim = true;
                 // An arbiter that shows less than before says nothing of any lease.
