@@ -136,7 +136,7 @@ async fn a_dead_daemons_service_is_stopped_written_down_and_stated() {
     assert!(host.is_valid(text.trim()), "{text}");
     let Loaded::Valid(record) = host.remembered() else { panic!("{:?}", host.remembered()) };
     assert!(matches!(record.phase, Phase::Stopped { epoch: Epoch(7), .. }), "{record:?}");
-    assert_eq!(record.highest, Epoch(7));
+    assert_eq!((record.highest, record.gave_leave), (Epoch(7), Some(Epoch(7))));
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ pub enum ArbiterReply {
     Seen(View),
     /// To `Renew`: the slot is durable, and afterwards there was no later claim.
     Renewed,
-    /// To `Renew`: there is a later claim. The epoch is lost.
+    /// To `Renew`: there is a later claim, or this one is the peer's. The epoch is lost.
     Deposed(Claim),
     /// To `Claim`: the claim is this host's. Also when it already was.
     Claimed,

@@ -31,6 +31,8 @@ pub(super) struct Arbitration {
     pub(super) release: Option<Epoch>,
     /// When the look was asked on which the own claim rests: before it, nobody saw that claim.
     pub(super) claim_from: Millis,
+    /// When the proof came on which the claim under way rests, with however many numbers it is made.
+    pub(super) claim_began: Millis,
 }
 
 /// The outstanding question.
@@ -53,6 +55,7 @@ impl Arbitration {
             seen: None,
             release: None,
             claim_from: now,
+            claim_began: now,
         }
     }
 

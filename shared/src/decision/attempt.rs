@@ -86,8 +86,7 @@ impl Node {
         }
     }
 
-    /// The next sending and the second way. Only when every answer that waited was read: sent before that, an answer
-    /// that had waited for long would look fresh.
+    /// The next sending and the second way. Only when every answer that waited was read: it may make them needless.
     pub(super) fn demand_timers(&mut self, now: Millis, out: &mut Vec<Action>) {
         match &self.state {
             State::Requesting { attempt, progress } if progress.writing.is_none() => {
@@ -286,6 +285,8 @@ impl Node {
             _ => return,
         };
         if result.is_ok() && !self.is_fresh(now, sent) {
+            // There and back it took longer than its word holds. Nothing is left to stop there, so the next is quick.
+            out.push(Action::Rcmd { request, epoch: attempt.epoch, sent: now });
             return self.note(now, Rule::AnswerTooOld, &format!("the second way, demand {request}"), out);
         }
         match result {

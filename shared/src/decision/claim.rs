@@ -2,7 +2,7 @@
 //!
 //! Wait first, claim last: when the claim is made, the peer's lease is over already. What the look after it shows is
 //! only to catch a renewal that came in between; then the wait runs anew, with the claim standing, which deposes the
-//! peer at its next renewal.
+//! peer at its next renewal. After that wait the claim is made anew with the next number: see `claim_is_old`.
 
 use alloc::format;
 use alloc::string::String;

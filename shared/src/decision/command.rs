@@ -187,13 +187,14 @@ impl Node {
     /// A peer that demands is alive, heard or not, and may start at any moment on this host's acknowledgement.
     fn gave_no_leave(&self, now: Millis) -> Result<(), String> {
         let limit = self.policy.leave_ms();
-        let lately = self.let_go_at.is_some_and(|at| now.since(at) < limit);
-        if self.answering.is_none() && !lately {
+        let since = if self.answering.is_some() { Some(now) } else { self.let_go_at };
+        let Some(left) = since.map(|at| Millis(limit.0.saturating_sub(now.since(at).0))).filter(|left| left.0 > 0)
+        else {
             return Ok(());
-        }
+        };
         let peer = self.policy.role.peer();
         Err(format!(
-            "the {peer} demanded the service and was told that it may start; look at the {peer}, or wait {limit}"
+            "this host told the {peer} that it may start, and that may be on its way still: look at the {peer}, or wait {left}"
         ))
     }
 

@@ -29,10 +29,7 @@ impl Node {
         self.freshness_restarted = false;
         self.told.remove(&PageKind::NobodyActive);
         self.compare_digests(now, beat.digest, out);
-        // It has used its leave.
-        let starts = matches!(beat.duty, Duty::Starting | Duty::Active);
-        self.record.gave_leave.take_if(|epoch| starts && beat.owned > *epoch);
-        self.learn_numbers(&beat, out);
+        self.learn_numbers(now, &beat, out);
         self.learn_duty(now, &beat);
         self.hear_fence(now, &beat, out);
         self.peer.beat = Some(beat);
@@ -75,13 +72,18 @@ impl Node {
 
     /// Epochs, automatic moves and their acknowledgements only grow, so both hosts simply keep the larger. They are made
     /// durable: a host that boots alone must not claim an epoch below one that its peer had.
-    fn learn_numbers(&mut self, beat: &Beat, out: &mut Vec<Action>) {
-        let Record { highest, automatic, acknowledged, .. } = self.record;
+    fn learn_numbers(&mut self, now: Millis, beat: &Beat, out: &mut Vec<Action>) {
+        let Record { highest, automatic, acknowledged, gave_leave, .. } = self.record;
         self.learn_epoch(beat.epoch);
+        // The peer has used its leave, or cannot any more.
+        let starts = matches!(beat.duty, Duty::Starting | Duty::Active);
+        let over = self.let_go_at.is_some_and(|at| now.since(at) >= self.policy.leave_ms());
+        self.record.gave_leave.take_if(|epoch| over || (starts && beat.owned > *epoch));
         self.record.automatic = automatic.max(beat.automatic);
         self.record.acknowledged = acknowledged.max(beat.acknowledged);
-        let now = &self.record;
-        if (highest, automatic, acknowledged) != (now.highest, now.automatic, now.acknowledged) {
+        let known = (highest, automatic, acknowledged, gave_leave);
+        let Record { highest, automatic, acknowledged, gave_leave, .. } = self.record;
+        if known != (highest, automatic, acknowledged, gave_leave) {
             self.persist(self.record.phase.clone(), out);
         }
     }

@@ -297,7 +297,7 @@ impl Node {
         let limit = self.policy.shutdown_timeout_ms.after(wait).after(wait);
         match &self.state {
             State::Claimed { step: ClaimStep::Recording(_), .. } => None,
-            State::Claimed { .. } => Some(self.entered.after(limit)),
+            State::Claimed { .. } => Some(self.arbitration.claim_began.after(limit)),
             _ => None,
         }
     }

@@ -132,7 +132,7 @@ impl Node {
                 };
                 // What is learned while the write is under way is not in it, and must not be promised.
                 answering.epoch = answering.epoch.max(self.record.highest);
-                self.record.gave_leave = Some(answering.epoch);
+                self.gives_leave(now, answering.epoch);
                 answering.operation = self.persist(phase, out);
                 answering.verified = Some(means);
                 answering.began = now;
@@ -144,6 +144,12 @@ impl Node {
                 self.found_running(now, what, out);
             }
         }
+    }
+
+    /// Said before the write that the acknowledgement waits for, so that it is durable before that leaves.
+    fn gives_leave(&mut self, now: Millis, epoch: Epoch) {
+        self.record.gave_leave = Some(epoch);
+        self.let_go_at = Some(now);
     }
 
     /// The answer's write ended.
@@ -239,7 +245,9 @@ impl Node {
     ) {
         self.lease_ends(out);
         let epoch = epoch.max(self.record.highest);
-        self.record.gave_leave = Some(epoch);
+        if answer_to.is_some() {
+            self.gives_leave(now, epoch);
+        }
         let write = self.persist(Phase::Stopped { epoch, means, forced: forced.clone() }, out);
         if planted(Bug::AcksBeforeDurable)
             && let Some(request) = answer_to
@@ -259,6 +267,10 @@ impl Node {
         }
         self.release(now, self.record.owned);
         if let Some(request) = answer_to {
+            if self.record.gave_leave.is_none() {
+                // The demand came while that was written, so what is durable does not say that the peer has leave.
+                return self.answer_not_running(now, request, epoch, out);
+            }
             self.let_go_at = Some(now);
             out.push(Action::Answer { request, answer });
         }
@@ -336,8 +348,7 @@ impl Node {
     /// `stop-here` stopped the service while this daemon was frozen or gone.
     pub(super) fn foreign_stop(&mut self, now: Millis, epoch: Epoch, out: &mut Vec<Action>) {
         self.learn_epoch(epoch);
-        self.let_go_at = Some(now);
-        self.record.gave_leave = Some(self.record.highest);
+        self.gives_leave(now, epoch);
         self.answering = None;
         self.note(now, Rule::StoppedMeanwhile, &format!("epoch {epoch}"), out);
         match self.state {

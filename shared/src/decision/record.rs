@@ -35,8 +35,8 @@ pub struct Record {
     /// The peer was fenced, and is not let back yet.
     #[serde(default)]
     pub fenced: Option<Fenced>,
-    /// Every epoch up to this one was acknowledged, or is about to be, and the peer was not seen to start since: it may do
-    /// so on that at any moment.
+    /// Every epoch up to this one was acknowledged as stopped, or is about to be, and the peer was not seen to start since:
+    /// it may do so on that at any moment.
     #[serde(default)]
     pub gave_leave: Option<Epoch>,
 }
@@ -200,7 +200,7 @@ pub enum StopCause {
     },
     /// The lease was not renewed in time: the arbiter cannot be used.
     LeaseLost,
-    /// The peer made a later claim.
+    /// The peer made a later claim, or the same one anew.
     Deposed(Epoch),
     /// The own start was interrupted so long, or so thoroughly, that the proof under it may not hold any more.
     Overtaken,

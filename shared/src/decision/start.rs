@@ -25,6 +25,7 @@ impl Node {
             // The arbiter keeps two hosts from one number, so the numbers are consecutive.
             let epoch = Epoch(highest.0.saturating_add(1));
             self.record.highest = epoch;
+            self.arbitration.claim_began = now;
             let writing = self.persist(self.record.phase.clone(), out);
             self.note(now, Rule::Claimed, &format!("epoch {epoch}, with the arbiter"), out);
             return self.enter(now, State::Claimed { epoch, attempt, proof, step: ClaimStep::Noting(writing) });

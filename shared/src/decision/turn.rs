@@ -253,7 +253,7 @@ impl Node {
                 "Two hosts run the service: epoch {epoch} here, epoch {theirs} on the {}.",
                 self.policy.role.peer()
             ),
-            "The lower epoch stops at once. What both wrote meanwhile may conflict.",
+            "The lower epoch stops at once, or of the same one the slave. What both wrote meanwhile may conflict.",
             "Look through the store for conflicting writes; failoverctl history on both hosts shows since when.",
             out,
         );

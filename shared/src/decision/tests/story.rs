@@ -38,6 +38,7 @@ pub(super) fn policy(role: Role) -> Policy {
 /// A demand of the peer's, with a number that no other demand has.
 pub(super) const THEIRS: RequestId = RequestId { incarnation: Incarnation(99), number: 1 };
 
+#[derive(Clone)]
 pub(super) struct Story {
     pub(super) node: Node,
     pub(super) now: u64,
