@@ -22,8 +22,8 @@ done
 readonly BY_TEST='empty-group-is-evidence stop::tests::condition::an_empty_group_proves_nothing_unless_ours_was_seen_in_it
 echo-ignored heartbeat::freshness::tests::a_beat_counts_only_once_it_echoes_the_nonce
 claim-stays-young decision::tests::contend::a_claim_that_grew_old_before_its_first_renewal_is_made_anew
-answers-stay-fresh decision::tests::proofs::an_answer_is_as_old_as_the_sending_that_it_answers_and_not_as_the_newest
-leave-forgotten decision::tests::proofs::over_a_restart_a_host_remembers_that_it_let_the_other_one_start'
+answers-stay-fresh decision::tests::leave::an_answer_is_as_old_as_the_sending_that_it_answers_and_not_as_the_newest
+leave-forgotten decision::tests::leave::over_a_restart_a_host_remembers_that_it_let_the_other_one_start'
 
 cargo build --locked --quiet --profile simulation -p failover-simulator --features planted --bin simulate
 simulate="${CARGO_TARGET_DIR:-target}/simulation/simulate"

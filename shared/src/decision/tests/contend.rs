@@ -130,6 +130,22 @@ fn serve_until_claim(leased: &mut Leased) {
 }
 
 impl Leased {
+    /// Serves up to the next question to the arbiter of this kind, which waits.
+    fn serve_until(&mut self, wanted: impl Fn(&ArbiterRequest) -> bool) {
+        for _ in 0..1_000 {
+            let next = self.story.out.get(self.answered);
+            match next {
+                Some(Action::Arbiter { request, .. }) if wanted(request) => return,
+                Some(_) => self.serve_one(),
+                None => {
+                    self.story.now += 1;
+                    self.story.tell(Event::TurnBegan).tell(Event::TurnEnded);
+                }
+            }
+        }
+        panic!("that was never asked: {:?}", self.story.node.state());
+    }
+
     /// Serves what is there now; what that asks for waits.
     fn serve_one(&mut self) {
         let Some(action) = self.story.out.get(self.answered).cloned() else { return };
@@ -154,14 +170,16 @@ impl Leased {
 /// ends, and this host, whose first renewal comes just then, would each miss the other.
 #[test]
 fn a_claim_that_grew_old_before_its_first_renewal_is_made_anew() {
-    for (stands_still_ms, epoch, anew) in [(11_000, 2, false), (12_000, 3, true)] {
+    // The time counts from when the look was asked for.
+    for (look_ms, stands_still_ms, epoch, anew) in
+        [(0, 11_000, 2, false), (0, 12_000, 3, true), (1_000, 11_000, 3, true)]
+    {
         let mut leased = standing_by();
         leased.story.command(move_here()).expect("accepted");
         leased.story.written(true).acked(1);
-        while !matches!(leased.story.out.get(leased.answered), Some(Action::Arbiter { request, .. }) if renews(request))
-        {
-            leased.serve_one();
-        }
+        leased.serve_until(|request| matches!(request, ArbiterRequest::Observe));
+        leased.story.now += look_ms;
+        leased.serve_until(|request| matches!(request, ArbiterRequest::Renew { .. }));
         // The daemon gets no processor time; the renewal is validated meanwhile.
         leased.story.now += stands_still_ms;
         leased.serve();
@@ -173,8 +191,22 @@ fn a_claim_that_grew_old_before_its_first_renewal_is_made_anew() {
     }
 }
 
-fn renews(request: &ArbiterRequest) -> bool {
-    matches!(request, ArbiterRequest::Renew { .. })
+#[test]
+fn a_claim_that_is_made_anew_again_and_again_is_given_up() {
+    let mut leased = standing_by();
+    leased.story.command(move_here()).expect("accepted");
+    leased.story.written(true).acked(1);
+    for _ in 0..100 {
+        leased.serve_until(|request| matches!(request, ArbiterRequest::Renew { .. }));
+        leased.story.now += 12_000;
+        leased.serve_one();
+        leased.story.tell(Event::TurnBegan).tell(Event::TurnEnded);
+        if leased.state() != StateName::Claimed {
+            break;
+        }
+    }
+    assert!(leased.saw(Rule::ClaimTooOld) && leased.saw(Rule::ClaimLost), "{:?}", leased.story.node.state());
+    assert!(leased.state() != StateName::Claimed && !leased.story.asks_to_start(), "{:?}", leased.state());
 }
 
 #[test]

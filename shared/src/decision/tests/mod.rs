@@ -13,6 +13,7 @@ mod fencing;
 mod giveback;
 mod lease;
 mod leased;
+mod leave;
 mod maintenance;
 mod place;
 #[cfg(feature = "planted")]
