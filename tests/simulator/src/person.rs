@@ -5,7 +5,7 @@ use failover_shared::decision::{Command, Event, Millis, Phase, Rule, State, Stat
 use super::fault::Fault;
 use super::host::role;
 use super::item::Item;
-use super::judge::Law;
+use super::judge::{FALSE_WORD, Law};
 use super::seen::Sight;
 use super::world::World;
 
@@ -65,7 +65,7 @@ impl World {
             }
             (Some(StateName::FailedStop), 0..8) | (_, 2) => {
                 if lies {
-                    self.judge.gives_leave("a person said what was not so");
+                    self.judge.gives_leave(FALSE_WORD);
                 } else if state == Some(StateName::FailedStop) {
                     self.stops_by_hand(host);
                 }
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// What does not end by itself ends with the machine; a careful person does not say so before.
-    fn stops_by_hand(&mut self, index: usize) {
+    pub(super) fn stops_by_hand(&mut self, index: usize) {
         let service = &mut self.hosts[index].service;
         service.stuck = false;
         service.run = None;

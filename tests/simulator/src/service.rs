@@ -78,12 +78,6 @@ impl Service {
         self.running.is_some() || self.children || self.stuck || self.mounted
     }
 
-    /// Something is left that does nothing any more.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.running.is_none() && self.run.is_none()
-    }
-
     /// The processes answer their clients.
     #[must_use]
     pub fn answers(&self) -> bool {

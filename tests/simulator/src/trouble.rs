@@ -6,9 +6,10 @@ use super::fault::Fault;
 use super::fence::Device;
 use super::host::role;
 use super::item::Item;
+use super::judge::FALSE_WORD;
 use super::network::Way;
 use super::seen::Sight;
-use super::service::{Mood, Service};
+use super::service::Mood;
 use super::world::World;
 
 impl World {
@@ -251,9 +252,11 @@ impl World {
             if host.service.foreign {
                 host.service.kill();
             }
-            // What nobody looks for any more, on a person's false word, goes when that machine is restarted.
-            if self.options.wrong_word_percent > 0 && host.service.is_idle() && host.node().is_none_or(stands_by) {
-                host.service = Service::default();
+            // A process in the kernel's hands that nobody looks for any more, on a person's false word: that person comes back.
+            let idle = host.service.running.is_none() && host.service.run.is_none();
+            if self.judge.leave == Some(FALSE_WORD) && host.service.stuck && idle && host.node().is_some_and(stands_by)
+            {
+                self.stops_by_hand(index);
             }
             self.goes_on(index);
             self.set_ready(index, true);

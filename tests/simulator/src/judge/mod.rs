@@ -129,6 +129,9 @@ pub struct Judge {
     heard: [Heard; 2],
 }
 
+/// Why a schedule gives leave when a person lied.
+pub const FALSE_WORD: &str = "a person said what was not so";
+
 impl Judge {
     /// It was reached.
     pub fn saw(&mut self, sight: Sight) {
@@ -171,7 +174,7 @@ impl Judge {
     pub fn person_spoke(&mut self, starts: usize, is_so: bool) {
         self.words[starts] += 1;
         if !is_so {
-            self.gives_leave("a person said what was not so");
+            self.gives_leave(FALSE_WORD);
         }
     }
 
