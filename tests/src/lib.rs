@@ -11,4 +11,5 @@ pub mod keys;
 pub mod lab;
 pub mod pair;
 pub mod program;
+pub mod still;
 pub mod wait;

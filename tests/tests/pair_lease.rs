@@ -9,6 +9,7 @@ use failover_shared::decision::{Duty, Role, StateName};
 use failover_shared::status::SlotSays;
 use failover_tests::judge::actives::Watch;
 use failover_tests::pair::{LIMIT, Pair, Proofs, Setup};
+use failover_tests::still::stand_still;
 use failover_tests::wait::wait_until;
 use nix::sys::signal::{Signal, kill};
 
@@ -116,7 +117,7 @@ fn a_frozen_daemons_service_is_ended_by_the_guardian_and_taken_over() -> Result<
     let watch = Watch::begin(&pair.lab)?;
     // The master's daemon is started anew by its guardian, and would sometimes be the first to start the service again.
     pair.lab.cfg1.run(&["mv", "/etc/failover/start_2_dovecot.sh", "/etc/failover/away"])?;
-    pair.signal_daemon(Role::Master, Signal::SIGSTOP)?;
+    stand_still(pair.daemon(Role::Master)?)?;
     pair.wait_active(Role::Slave)?;
     let log = pair.log(Role::Master);
     ensure!(log.contains("the guardian ends the service"), "not by the guardian: {log}");
@@ -151,7 +152,7 @@ fn a_daemon_killed_with_its_guardian_comes_back_and_goes_on_with_its_lease() -> 
     let watch = Watch::begin(&pair.lab)?;
     for _ in 0..2 {
         let daemon = pair.daemon(Role::Master)?;
-        kill(daemon, Signal::SIGSTOP)?;
+        stand_still(daemon)?;
         pair.guardian(Role::Master)?.signal(Signal::SIGKILL)?;
         wait_until("the guardian's end", LIMIT, || Ok(!pair.guardian(Role::Master)?.is_running()?))?;
         kill(daemon, Signal::SIGKILL)?;

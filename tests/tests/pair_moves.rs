@@ -7,6 +7,7 @@ use failover_tests::judge::mail::exactly_once;
 use failover_tests::judge::traffic::User;
 use failover_tests::lab::service::{dovecot, ssh};
 use failover_tests::pair::{LIMIT, Pair, Setup};
+use failover_tests::still::stand_still;
 use failover_tests::wait::wait_until;
 use nix::sys::signal::Signal;
 
@@ -85,7 +86,7 @@ fn a_frozen_daemons_service_is_stopped_by_the_second_way_and_the_thawed_daemon_s
     let Some(pair) = Pair::begin(test, &setup)? else { return Ok(()) };
     let _sshd = ssh::start(&pair.lab.cfg1)?;
     let watch = Watch::begin(&pair.lab)?;
-    pair.signal_daemon(Role::Master, Signal::SIGSTOP)?;
+    stand_still(pair.daemon(Role::Master)?)?;
     pair.wait_active(Role::Slave)?;
     pair.wait_readable()?;
     ensure!(pair.history(Role::Slave)?.contains("ProofRcmd"), "the start does not rest on the signed statement");

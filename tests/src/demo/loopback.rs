@@ -18,6 +18,7 @@ use super::stage::{Answer, HOSTS, MASTER, Place, SLAVE, Stage};
 use crate::judge::lmtp;
 use crate::keys::{key_files, make_keys};
 use crate::program::program;
+use crate::still::stand_still;
 use crate::wait::wait_until;
 
 const USER: &str = "reader";
@@ -276,7 +277,7 @@ impl Stage for Loopback {
         let mut processes = vec![daemon, self.mail_server(at)?];
         processes.extend(descendants(daemon));
         for process in processes {
-            kill(process, Signal::SIGSTOP).context("stop a process of the host")?;
+            stand_still(process).context("stop a process of the host")?;
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::authority::Credential;
@@ -125,9 +124,9 @@ impl Member {
         format!("the end of {}'s log:\n{}", self.name, String::from_utf8_lossy(end))
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(super) fn process(&self) -> Result<Pid> {
         let child = self.child.as_ref().with_context(|| format!("{} does not run", self.name))?;
-        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
+        Ok(Pid::from_raw(i32::try_from(child.id())?))
     }
 
     pub(super) fn kill(&mut self) -> Result<()> {

@@ -11,12 +11,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
 pub use self::authority::{Authority, Credential};
 use self::member::Member;
 pub use self::relay::Relay;
 use crate::lab::not_run;
+use crate::still::stand_still;
 use crate::wait::wait_until;
 
 /// Until all members are healthy. An election takes a second; this machine may be busy.
@@ -140,7 +142,7 @@ impl Cluster {
     /// # Errors
     /// It does not run.
     pub fn freeze(&self, number: usize) -> Result<()> {
-        self.members[number].signal(nix::sys::signal::Signal::SIGSTOP)
+        stand_still(self.members[number].process()?)
     }
 
     /// Lets a frozen member go on.
@@ -148,7 +150,7 @@ impl Cluster {
     /// # Errors
     /// It does not run.
     pub fn thaw(&self, number: usize) -> Result<()> {
-        self.members[number].signal(nix::sys::signal::Signal::SIGCONT)
+        Ok(kill(self.members[number].process()?, Signal::SIGCONT)?)
     }
 
     /// All members' metrics, one after the other, as Prometheus reads them.
