@@ -2,10 +2,14 @@
 # Random faults on a pair of real daemons in namespaces, judged by what a toy store wrote (root).
 #   scripts/chaos.sh --iterations N [--seed S]        results in target/chaos/, one line of JSON an iteration
 #   scripts/chaos.sh --iterations N --resume FILE     goes on where FILE stopped
+#   scripts/chaos.sh … --keeper etcd                  the lease in etcd instead of on shared storage (its build needs protoc)
 # Ends with 1 at the first violation, and keeps both hosts' disks and logs beside the results.
 set -eu
 cd "$(dirname "$0")/.."
-cargo build --quiet --locked --workspace --bins
+case " $* " in
+*[\ =]"etcd "*) cargo build --quiet --locked --workspace --features etcd --bins ;;
+*) cargo build --quiet --locked --workspace --bins ;;
+esac
 for program in haproxy nft ip nsenter; do
   command -v "$program" >/dev/null || {
     echo "chaos: $program is missing; scripts/test.sh installs the packages, or see its list" >&2
