@@ -6,9 +6,9 @@ use super::host::role;
 use super::world::World;
 
 /// How often, of ten thousand boots, the system starts the service by itself in a canary run.
-pub const OFTEN: u64 = 250;
+pub const OFTEN: u64 = 60;
 /// Schedules of a canary run that must fail, of a thousand: fewer, and the judge is blind; more, and it sees ghosts.
-pub const FAILS_PER_MILLE: std::ops::RangeInclusive<u64> = 2..=50;
+pub const FAILS_PER_MILLE: std::ops::RangeInclusive<u64> = 4..=25;
 
 impl World {
     /// A host that boots starts the service as an enabled unit would, and nobody gave leave for that.
