@@ -109,6 +109,22 @@ fn the_judge_sees_what_a_frozen_host_writes_when_no_watchdog_has_reset_it() -> R
     Ok(())
 }
 
+/// Whoever asks the store below what it is waits with it: so did these tests, for ever (`--seed 14000`).
+#[test]
+fn a_lost_mount_is_put_back_while_the_store_below_it_hangs() -> Result<()> {
+    let test = "a_lost_mount_is_put_back_while_the_store_below_it_hangs";
+    let Some(mut arena) = serving(test, Setup::default())? else { return Ok(()) };
+    for fault in [Fault::HangLease, Fault::LoseLease] {
+        arena.inflict(fault, Role::Slave)?;
+    }
+    for fault in [Fault::LoseLease, Fault::HangLease] {
+        arena.mend(fault, Role::Slave)?;
+    }
+    run::wait_serving(&mut arena, LIMIT).with_context(|| run::story(&arena))?;
+    ensure!(!arena.judge.breached(), "{}", run::story(&arena));
+    Ok(())
+}
+
 #[test]
 fn with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease() -> Result<()> {
     let test = "with_the_profile_standard_a_power_cut_is_taken_over_after_the_whole_lease";

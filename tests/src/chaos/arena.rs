@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use failover_shared::arbiter::shared_storage;
 use failover_shared::decision::Role;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
 
 use super::ROLES;
-use super::configuration::{self, LEASE, RECORDS, SERVICE, Setup};
+use super::configuration::{self, RECORDS, SERVICE, Setup};
 use super::device::{Devices, StateDisk, own_mounts};
 use super::etcd::Etcd;
 use super::fault::{Fault, Keeper};
@@ -78,7 +75,7 @@ impl Arena {
             arena.etcd.start(&arena.pair.lab)?;
         }
         let master = arena.devices(Role::Master)?;
-        master.inside(|| shared_storage::initialise(LEASE.as_ref(), "lab").context("make the lease's store"))?;
+        master.initialise_lease()?;
         arena.pair.balancer_returns()?;
         arena.pair.start(Role::Master)?;
         arena.pair.start(Role::Slave)?;
@@ -133,9 +130,7 @@ impl Arena {
             Fault::FailLease => self.devices(role)?.lease()?.fault(StoreFault::Fail(Errno::EIO as i32)),
             Fault::ReadOnlyLease => self.devices(role)?.lease()?.fault(StoreFault::ReadOnly),
             Fault::FullLease => self.devices(role)?.lease()?.fault(StoreFault::Full),
-            Fault::LoseLease => self
-                .devices(role)?
-                .inside(|| Ok(mount(Some("none"), LEASE, Some("tmpfs"), MsFlags::empty(), Some("size=1m"))?))?,
+            Fault::LoseLease => self.devices(role)?.cover_lease()?,
             Fault::StopEtcd => self.etcd.signal(Signal::SIGSTOP)?,
             Fault::KillEtcd => self.etcd.kill()?,
             Fault::DeafToEtcd => host.deaf_to(&self.pair.lab.client)?,
@@ -190,7 +185,7 @@ impl Arena {
             }
             Fault::LoseLease => {
                 if let Some(devices) = self.devices.get(&role) {
-                    devices.inside(uncover_lease)?;
+                    devices.uncover_lease()?;
                 }
             }
             Fault::StopEtcd => {
@@ -301,15 +296,6 @@ impl Drop for Arena {
         self.devices.clear();
         self.disks.clear();
     }
-}
-
-/// All that lies over the lease's folder, but not the store itself. `/proc` of the host does not show the mounts to a
-/// thread that is no process of it.
-fn uncover_lease() -> Result<()> {
-    while statfs(LEASE)?.filesystem_type() == TMPFS_MAGIC {
-        umount2(LEASE, MntFlags::MNT_DETACH)?;
-    }
-    Ok(())
 }
 
 fn daemon(host: &Host, role: Role) -> Result<Pid> {

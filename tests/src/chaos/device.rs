@@ -1,12 +1,14 @@
 //! What is plugged into a host for one boot: its watchdog and its mount of the lease's store. Both are mounted in the
 //! host's own tree, so nobody else sees them, and they are gone with the host.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
+use failover_shared::arbiter::shared_storage;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
@@ -21,6 +23,8 @@ pub(super) struct Devices {
     space: File,
     reset: Arc<AtomicBool>,
     plugged: Option<(LabWatchdog, HangingStore)>,
+    /// How many empty folders lie over the lease's store.
+    covers: Cell<u32>,
 }
 
 impl Devices {
@@ -42,7 +46,7 @@ impl Devices {
             let lease = filer.mount(Path::new(LEASE))?;
             Ok((watchdog, lease))
         })?;
-        Ok(Devices { space, reset, plugged: Some(plugged) })
+        Ok(Devices { space, reset, plugged: Some(plugged), covers: Cell::new(0) })
     }
 
     /// The watchdog has killed the host.
@@ -55,9 +59,26 @@ impl Devices {
         self.plugged.as_ref().map(|(_, lease)| lease).context("the devices are unplugged")
     }
 
-    /// Does something in the host's tree.
-    pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        inside(&self.space, work)
+    /// Makes the files of the lease's store, as the operator does once.
+    pub(super) fn initialise_lease(&self) -> Result<()> {
+        inside(&self.space, || shared_storage::initialise(LEASE.as_ref(), "lab").context("make the lease's store"))?;
+        Ok(())
+    }
+
+    /// Puts an empty folder over the lease's store, as when its mount is lost.
+    pub(super) fn cover_lease(&self) -> Result<()> {
+        inside(&self.space, || Ok(mount(Some("none"), LEASE, Some("tmpfs"), MsFlags::empty(), Some("size=1m"))?))?;
+        self.covers.set(self.covers.get() + 1);
+        Ok(())
+    }
+
+    /// Takes away all that lies over it. The store itself is not asked what it is: it may hang.
+    pub(super) fn uncover_lease(&self) -> Result<()> {
+        while self.covers.get() > 0 {
+            inside(&self.space, || Ok(umount2(LEASE, MntFlags::MNT_DETACH)?))?;
+            self.covers.set(self.covers.get() - 1);
+        }
+        Ok(())
     }
 }
 
