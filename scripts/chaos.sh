@@ -6,10 +6,8 @@
 # Ends with 1 at the first violation, and keeps both hosts' disks and logs beside the results.
 set -eu
 cd "$(dirname "$0")/.."
-case " $* " in
-*[\ =]"etcd "*) cargo build --quiet --locked --workspace --features etcd --bins ;;
-*) cargo build --quiet --locked --workspace --bins ;;
-esac
+# shellcheck disable=SC2046  # one word or none
+cargo build --quiet --locked --workspace --bins $(scripts/etcd-feature.sh)
 for program in haproxy nft ip nsenter; do
   command -v "$program" >/dev/null || {
     echo "chaos: $program is missing; scripts/test.sh installs the packages, or see its list" >&2

@@ -54,12 +54,9 @@ install_packages() {
   echo "installed: ${missing[*]}"
 }
 
-# The arbiter in etcd is a feature, since its build needs protoc and the definitions that come beside it.
 choose_features() {
-  local protoc
-  features=()
-  if protoc=$(command -v protoc) && [ -e "$(dirname "$protoc")/../include/google/protobuf/descriptor.proto" ]; then
-    features=(--features etcd)
+  mapfile -t features < <(scripts/etcd-feature.sh)
+  if [ "${#features[@]}" -gt 0 ]; then
     echo "with the arbiter in etcd"
   else
     echo "not run: the arbiter in etcd: its build needs protoc (protobuf-compiler, libprotobuf-dev)"

@@ -24,8 +24,11 @@ impl Etcd {
         format!("http://{lab_address}:{PORT}")
     }
 
-    /// Whether it is installed.
+    /// Whether it is installed, and the daemons were built with it, as this was.
     pub(super) fn possible() -> Result<(), &'static str> {
+        if !cfg!(feature = "etcd") {
+            return Err("needs the arbiter in etcd: --features etcd, whose build needs protoc");
+        }
         let found = std::env::var_os("PATH")
             .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join("etcd").is_file()));
         if found { Ok(()) } else { Err("needs etcd (etcd-server)") }
